@@ -1,0 +1,415 @@
+"""What the engine needs from the world, and the records it exchanges with it.
+
+The engine imports nothing but these, `shared.kit` and `shared.workflow`; adapters make the ports real.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from shared.kit.json import Json, JsonObject
+
+
+class ExecutionStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepStatus(StrEnum):
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class CallKind(StrEnum):
+    LLM = "llm"
+    TOOL = "tool"
+    KNOWLEDGE = "knowledge"
+    HTTP = "http"
+
+
+class CallStatus(StrEnum):
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Effect(StrEnum):
+    """`read` may repeat; `idempotent` repeats with the same key; `once` is never made twice."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    ONCE = "once"
+
+
+class Superseded(Exception):
+    """Another worker holds this execution now: this worker's write changed nothing and it must stop."""
+
+
+class CallFailed(Exception):
+    """A call outside the worker failed after the port's own retries. `source` names the provider or tool."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        source: str,
+        retryable: bool,
+        retry_after: float | None = None,
+        details: JsonObject | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.source = source
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.details: JsonObject = details or {}
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """One visit of one node. `(node, path)` is unique in an execution; `path` is "" outside loops and maps.
+
+    `attempt` counts tries from 1. `generation` counts from 1 and goes up when a try failed for a reason other
+    than a call, so that the next try makes fresh calls instead of replaying those that led to the failure.
+    """
+
+    id: UUID
+    node: str
+    type: str
+    path: str
+    attempt: int
+    generation: int
+    status: StepStatus
+    input: Json = None
+    output: Json = None
+    error: JsonObject | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One line of the journal. `(step_id, key)` is unique; `key` is the same when the step is replayed."""
+
+    id: UUID
+    step_id: UUID
+    key: str
+    kind: CallKind
+    effect: Effect
+    name: str
+    request_hash: str
+    request: Json
+    status: CallStatus
+    response: Json = None
+    error: JsonObject | None = None
+    model_id: UUID | None = None
+    agent_id: UUID | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    tries: int = 1
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRef:
+    node: str
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One line of the execution's stream; the ledger gives it its `seq` when it is written."""
+
+    type: str
+    at: datetime
+    data: JsonObject
+    step: StepRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The execution leaves `running`. Ends release the lease; `queued` hands it over to any worker."""
+
+    status: ExecutionStatus
+    output: Json = None
+    error: JsonObject | None = None
+
+
+@dataclass(slots=True)
+class LedgerBatch:
+    """Everything that becomes true together: written in one transaction, fenced by the epoch."""
+
+    steps: list[StepRecord] = field(default_factory=list["StepRecord"])
+    calls: list[CallRecord] = field(default_factory=list["CallRecord"])
+    events: list[EventRecord] = field(default_factory=list["EventRecord"])
+    transition: Transition | None = None
+
+
+@dataclass(slots=True)
+class ExecutionState:
+    """What a claim loads: the snapshot taken at submit and every recorded step and call."""
+
+    id: UUID
+    tenant_id: UUID
+    kind: str
+    spec: JsonObject
+    inputs: JsonObject
+    attempts: int
+    created_at: datetime
+    steps: list[StepRecord]
+    calls: list[CallRecord]
+
+
+class Ledger(Protocol):
+    """One claimed execution's ledger. Writes raise `Superseded` when the epoch is no longer ours."""
+
+    async def load(self) -> ExecutionState: ...
+
+    async def write(self, batch: LedgerBatch) -> None:
+        """Returns when the batch is durable."""
+        ...
+
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    name: str
+    description: str
+    parameters: JsonObject
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """`response_schema` asks for JSON of that schema; the reply's `data` holds it parsed and validated."""
+
+    model_id: UUID
+    messages: Sequence[ChatMessage]
+    tools: Sequence[ToolSpec] = ()
+    response_schema: JsonObject | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    data: Json = None
+    usage: Usage = Usage()
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of streamed text; `kind` is what a watcher should take it for."""
+
+    kind: Literal["message", "reasoning"]
+    text: str
+
+
+DeltaSink = Callable[[Delta], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    id: UUID
+    name: str
+    context_window: int
+    supports_tools: bool
+
+
+class Models(Protocol):
+    """Talks to model providers, with the one retry policy inside. Raises `CallFailed`."""
+
+    async def describe(self, tenant_id: UUID, model_id: UUID) -> ModelInfo: ...
+
+    async def complete(self, tenant_id: UUID, request: ModelRequest, on_delta: DeltaSink) -> ModelReply: ...
+
+
+# --- tools and knowledge ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    knowledge_base_id: UUID
+    document_id: UUID
+    document_name: str
+    chunk_id: UUID
+    text: str
+    score: float
+    page: int | None
+    start: int
+    end: int
+
+
+class Knowledge(Protocol):
+    async def search(
+        self, tenant_id: UUID, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
+    ) -> list[Passage]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may know of its caller. `idempotency_key` is the same whenever this call is repeated."""
+
+    tenant_id: UUID
+    execution_id: UUID
+    knowledge_base_ids: Sequence[UUID]
+    idempotency_key: str
+
+
+class Tools(Protocol):
+    """The tools an agent may use. An unknown name raises `CallFailed` with code `tool_unknown`."""
+
+    def describe(self, name: str) -> ToolSpec: ...
+
+    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str: ...
+
+
+# --- agents -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlan:
+    """One agent as snapshotted at submit. `max_iterations` bounds its tool loop."""
+
+    id: UUID
+    name: str
+    role: str
+    goal: str
+    backstory: str
+    model_id: UUID
+    system_prompt: str | None = None
+    tools: tuple[str, ...] = ()
+    knowledge_base_ids: tuple[UUID, ...] = ()
+    max_iterations: int = 15
+    temperature: float | None = None
+    max_tokens: int | None = None
+    allow_delegation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """One task, its templates already rendered. `context=None` means all tasks before it (crewAI's rule)."""
+
+    name: str
+    description: str
+    expected_output: str
+    agent: int | None
+    context: tuple[int, ...] | None = None
+    output_schema: JsonObject | None = None
+    markdown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CrewPlan:
+    agents: tuple[AgentPlan, ...]
+    tasks: tuple[TaskPlan, ...]
+    process: Literal["sequential", "hierarchical"] = "sequential"
+    manager: AgentPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    name: str
+    agent: str
+    text: str
+    data: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class CrewResult:
+    text: str
+    data: Json
+    tasks: tuple[TaskResult, ...]
+
+
+class StepCalls(Protocol):
+    """The journaled way out of a step. Everything a step or an agent does to the world goes through here.
+
+    Calls made inside `scope(name)` are keyed apart, so that work that runs side by side within one step
+    (an agent's parallel tools, crew tasks) keeps the same keys on replay. Scopes follow the asyncio task.
+    """
+
+    def scope(self, name: str) -> Any:
+        """A context manager."""
+        ...
+
+    async def model(self, request: ModelRequest, *, agent_id: UUID | None = None) -> ModelReply: ...
+
+    async def describe_model(self, model_id: UUID) -> ModelInfo: ...
+
+    def describe_tool(self, name: str) -> ToolSpec: ...
+
+    async def tool(
+        self,
+        name: str,
+        arguments: JsonObject,
+        *,
+        agent_id: UUID | None = None,
+        knowledge_base_ids: Sequence[UUID] = (),
+    ) -> str: ...
+
+    async def knowledge(
+        self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
+    ) -> list[Passage]: ...
+
+    def log(self, level: Literal["debug", "info", "warning", "error"], message: str, **data: Any) -> None: ...
+
+
+class AgentRuntime(Protocol):
+    """Runs a crew to its end. Made by `runtimes/`; an agent_task is a crew of one agent and one task."""
+
+    async def run_crew(self, plan: CrewPlan, calls: StepCalls) -> CrewResult: ...
+
+
+class StepAborted(BaseException):
+    """Stops a step from inside an agent library that swallows `Exception` (cancel, park, divergence).
+
+    A BaseException on purpose: crewAI catches `Exception` and feeds it to the model as a tool error.
+    """
