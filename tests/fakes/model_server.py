@@ -1,0 +1,347 @@
+"""A fake model provider that speaks OpenAI's API, as a process of its own, with a journal of its own.
+
+`python -m tests.fakes.model_server --port 0 --latency-ms 50 --journal FILE` prints its address first.
+
+POST /_script   {"rules": [...], "replace": true}   rules as in `model_script.Rule`, tried in order
+GET  /_journal  every request received since the last reset, bodies included
+GET  /_stats    counts: requests, in flight, most in flight
+POST /_reset    forgets rules, journal and counts (the journal file is truncated too)
+"""
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import uvloop
+from aiohttp import web
+
+from tests.fakes.model_script import ChatRequest, Fault, Plan, Script
+
+_HEADERS_KEPT = ("authorization", "x-api-key", "idempotency-key", "user-agent", "host")
+
+
+class Journal:
+    """Every request received. The file gets its line before the request is answered."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._path = path
+        self._file: IO[bytes] | None = path.open("ab", buffering=0) if path else None
+
+    def add(self, path: str, headers: Any, body: Any) -> dict[str, Any]:
+        kept = {name: headers[name] for name in _HEADERS_KEPT if name in headers}
+        entry = {"n": len(self.entries) + 1, "at": time.time(), "path": path, "headers": kept, "body": body}
+        if self._file:
+            self._file.write(orjson.dumps(entry) + b"\n")
+        self.entries.append(entry)
+        return entry
+
+    def reset(self) -> None:
+        self.entries.clear()
+        if self._file:
+            self._file.truncate(0)
+
+
+class FakeProvider:
+    def __init__(self, script: Script, journal: Journal) -> None:
+        self.script = script
+        self.journal = journal
+        self.in_flight = 0
+        self.most_in_flight = 0
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        match request.method, request.path:
+            case "POST", "/v1/chat/completions":
+                return await self._counted(request, "chat")
+            case "POST", "/v1/embeddings":
+                return await self._counted(request, "embeddings")
+            case "GET", "/v1/models":
+                self.journal.add("models", request.headers, None)
+                return _json({"object": "list", "data": [{"id": "fake", "object": "model"}]})
+            case _, path if path.startswith("/_"):
+                return await self._control(request)
+            case _:
+                return _json({"error": {"message": f"no such path: {request.path}"}}, 404)
+
+    async def _control(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/_script":
+            given = orjson.loads(await request.read())
+            try:
+                (self.script.replace if given.get("replace", True) else self.script.extend)(given["rules"])
+            except (TypeError, KeyError) as error:
+                return _json({"error": str(error)}, 400)
+        elif request.path == "/_journal":
+            return _json({"count": len(self.journal.entries), "requests": self.journal.entries})
+        elif request.path == "/_reset":
+            self.script.rules = []
+            self.journal.reset()
+            self.most_in_flight = self.in_flight
+        counts = {"requests": len(self.journal.entries), "in_flight": self.in_flight}
+        return _json({**counts, "most_in_flight": self.most_in_flight})
+
+    async def _counted(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        raw = await request.read()
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        entry: dict[str, Any] | None = None
+        try:
+            body = orjson.loads(raw)
+            entry = self.journal.add(path, request.headers, body)
+            answer = await self._answer(request, ChatRequest(path, body))
+            entry["answered"] = True
+            return answer
+        except orjson.JSONDecodeError:
+            return _json({"error": {"message": "the body is no JSON"}}, 400)
+        except ConnectionError:
+            return web.Response()
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, request: web.BaseRequest, asked: ChatRequest) -> web.StreamResponse:
+        plan = self.script.plan(asked)
+        if plan.latency:
+            await asyncio.sleep(plan.latency)
+        streaming = bool(asked.body.get("stream"))
+        if plan.fault and (refused := await _refuse(request, plan.fault, streaming)):
+            return refused
+        if asked.path == "embeddings":
+            return _embeddings(asked)
+        if streaming:
+            return await _stream(request, asked, plan)
+        body = orjson.dumps(_completion(asked, plan))
+        if plan.fault:
+            return await _half_body(request, body, plan.fault)
+        return web.Response(body=body, content_type="application/json")
+
+
+async def _refuse(request: web.BaseRequest, fault: Fault, streaming: bool) -> web.StreamResponse | None:
+    """The faults that show before any of the answer; None for those that cut it short."""
+    match fault.kind:
+        case "rate_limit":
+            headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else None
+            return _json(_provider_error(fault, "rate_limit_exceeded"), 429, headers)
+        case "error":
+            return _json(_provider_error(fault, "server_error"), fault.status)
+        case "garbage" if not streaming:
+            return web.Response(body=b"<html>\xff not what you asked for", content_type="application/json")
+        case "hang":
+            await asyncio.Event().wait()
+            return None
+        case "close":
+            _abort(request)
+            raise ConnectionResetError
+        case _:
+            return None
+
+
+async def _stream(request: web.BaseRequest, asked: ChatRequest, plan: Plan) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+    await response.prepare(request)
+    lines = _stream_lines(asked, plan)
+    if plan.fault and plan.fault.kind == "garbage":
+        lines = [*lines[: len(lines) // 2], b"data: {not json\n\n", b"data: [DONE]\n\n"]
+        plan.fault = None
+    for line in lines[: len(lines) // 2] if plan.fault else lines:
+        await response.write(line)
+        if plan.chunk_delay:
+            await asyncio.sleep(plan.chunk_delay)
+    if plan.fault:
+        await _cut(request, plan.fault)
+    await response.write_eof()
+    return response
+
+
+async def _half_body(request: web.BaseRequest, body: bytes, fault: Fault) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body) if fault.kind != "truncate" else len(body) // 2
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    await _cut(request, fault)
+    await response.write_eof()
+    return response
+
+
+async def _cut(request: web.BaseRequest, fault: Fault) -> None:
+    if fault.kind == "stall":
+        await asyncio.Event().wait()
+    if fault.kind != "truncate":
+        _abort(request)
+        raise ConnectionResetError
+
+
+def _abort(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _stream_lines(asked: ChatRequest, plan: Plan) -> list[bytes]:
+    base = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1, "model": asked.model}
+
+    def line(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return b"data: " + orjson.dumps({**base, "choices": [choice]}) + b"\n\n"
+
+    lines = [line({"role": "assistant", "content": ""})]
+    lines += [line({"reasoning_content": piece}) for piece in _pieces(plan.reasoning, plan.chunks)]
+    lines += [line({"content": piece}) for piece in _pieces(plan.text, plan.chunks)]
+    for index, call in enumerate(plan.tool_calls):
+        arguments = call["function"]["arguments"]
+        opening = {**call, "index": index, "function": {"name": call["function"]["name"], "arguments": ""}}
+        lines.append(line({"tool_calls": [opening]}))
+        for piece in _pieces(arguments, plan.chunks):
+            lines.append(line({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+    lines.append(line({}, plan.finish_reason))
+    if (asked.body.get("stream_options") or {}).get("include_usage"):
+        lines.append(b"data: " + orjson.dumps({**base, "choices": [], "usage": plan.usage}) + b"\n\n")
+    return [*lines, b"data: [DONE]\n\n"]
+
+
+def _pieces(text: str, count: int) -> list[str]:
+    size = max(1, -(-len(text) // count))
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def _completion(asked: ChatRequest, plan: Plan) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": plan.text or None}
+    if plan.tool_calls:
+        message["tool_calls"] = plan.tool_calls
+    if plan.reasoning:
+        message["reasoning_content"] = plan.reasoning
+    choice = {"index": 0, "message": message, "finish_reason": plan.finish_reason}
+    base = {"id": "chatcmpl-fake", "object": "chat.completion", "created": 1, "model": asked.model}
+    return {**base, "choices": [choice], "usage": plan.usage}
+
+
+def _embeddings(asked: ChatRequest) -> web.Response:
+    given = asked.body.get("input") or []
+    texts = [given] if isinstance(given, str) else given
+    data = [{"object": "embedding", "index": n, "embedding": _vector(str(t))} for n, t in enumerate(texts)]
+    usage = {"prompt_tokens": sum(len(str(t)) // 4 + 1 for t in texts)}
+    body = {"object": "list", "data": data, "model": asked.model}
+    return _json({**body, "usage": {**usage, "total_tokens": usage["prompt_tokens"]}})
+
+
+def _vector(text: str, dimensions: int = 384) -> list[float]:
+    digest = hashlib.sha256(text.encode()).digest()
+    return [(digest[i % 32] - 128) / 128 for i in range(dimensions)]
+
+
+def _provider_error(fault: Fault, code: str) -> dict[str, Any]:
+    return {"error": {"message": fault.message, "type": code, "code": code}}
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    journal = Journal(options.journal)
+    provider = FakeProvider(Script(options.latency_ms, options.chunks), journal)
+    # A hanging answer ends when its client goes away.
+    runner = web.ServerRunner(web.Server(provider.handle, handler_cancellation=True))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024)
+    await site.start()
+    port: int = runner.addresses[0][1]
+    print(f"http://127.0.0.1:{port}", flush=True)  # noqa: T201 - the address is this command's answer
+    try:
+        await (_stdin_closed() if options.exit_with_stdin else asyncio.Event().wait())
+    finally:
+        await runner.cleanup()
+
+
+async def _stdin_closed() -> None:
+    """Ends with the process that started us, even when that one is killed."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.fakes.model_server")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--chunks", type=int, default=4, help="pieces a streamed text is sent in")
+    parser.add_argument("--journal", type=Path, default=None)
+    parser.add_argument("--exit-with-stdin", action="store_true")
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_serve(parser.parse_args()))
+
+
+class FakeModelServer:
+    """Starts and drives the fake provider from a test; use as a context manager.
+
+    >>> with FakeModelServer() as provider:
+    ...     provider.script({"match": "weather", "answer": "Rain.", "times": 1})
+    """
+
+    def __init__(self, latency_ms: float = 0, chunks: int = 4, journal: Path | None = None) -> None:
+        command = [sys.executable, "-m", "tests.fakes.model_server", "--exit-with-stdin"]
+        command += ["--latency-ms", str(latency_ms), "--chunks", str(chunks)]
+        self._command = [*command, "--journal", str(journal)] if journal else command
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    @property
+    def base_url(self) -> str:
+        """What a client of the OpenAI API is given."""
+        return f"{self.url}/v1"
+
+    def start(self) -> "FakeModelServer":
+        root = Path(__file__).resolve().parents[2]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True, cwd=root)
+        assert self._process.stdout
+        self.url = self._process.stdout.readline().strip()
+        assert self.url.startswith("http://"), "the fake model provider did not start"
+        return self
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.communicate(timeout=10)
+            self._process = None
+
+    def __enter__(self) -> "FakeModelServer":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def script(self, *rules: dict[str, Any], replace: bool = True) -> None:
+        self._call("/_script", {"rules": list(rules), "replace": replace})
+
+    def fail(self, kind: str, times: int | None = None, **details: Any) -> None:
+        """Mistreats the next `times` requests (all of them without it), then the rules go on as before."""
+        self.script({"fault": {"kind": kind, **details}, "times": times})
+
+    def journal(self, path: str | None = "chat") -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = self._call("/_journal")["requests"]
+        return [r for r in requests if path is None or r["path"] == path]
+
+    def stats(self) -> dict[str, int]:
+        return self._call("/_stats")
+
+    def reset(self) -> None:
+        self._call("/_reset", {})
+
+    def _call(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data), timeout=10) as answer:
+            return json.load(answer)
+
+
+if __name__ == "__main__":
+    main()
