@@ -1,0 +1,104 @@
+"""The session boundary: the one place that opens, commits and rolls back transactions.
+
+Every transaction starts by telling Postgres whose it is; row-level security does the rest. With no tenant
+set a query sees no rows of any tenant. Side effects (ringing a worker, publishing) are queued on the session and
+happen after the commit; a rolled-back transaction causes none.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session as SyncSession
+from sqlalchemy.orm import SessionTransaction
+
+from shared.kit.json import dumps, loads
+from shared.kit.logging import get_logger
+
+log = get_logger(__name__)
+
+AfterCommit = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows a transaction may touch. Both None: only what no tenant owns."""
+
+    tenant_id: UUID | None = None
+    user_id: UUID | None = None
+
+
+class ReadSession(AsyncSession):
+    """For queries. Handing one to a function that writes is a type error."""
+
+
+class WriteSession(ReadSession):
+    """For queries and changes; committed by the boundary that opened it, never by its users."""
+
+    @property
+    def _after_commit(self) -> list[AfterCommit]:
+        return self.info.setdefault("after_commit", [])
+
+    def after_commit(self, effect: AfterCommit) -> None:
+        """Runs `effect` once this transaction is durable, and never if it is not."""
+        self._after_commit.append(effect)
+
+
+_SET_SCOPE = text("SELECT set_config('app.tenant_id', :tenant, true), set_config('app.user_id', :user, true)")
+
+
+@event.listens_for(SyncSession, "after_begin")
+def _announce_scope(session: SyncSession, _: SessionTransaction, connection: Connection) -> None:
+    scope: Scope = session.info.get("scope", Scope())
+    connection.execute(_SET_SCOPE, {"tenant": str(scope.tenant_id or ""), "user": str(scope.user_id or "")})
+
+
+class Database:
+    """One per process; made after any fork."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            json_serializer=dumps,
+            json_deserializer=loads,
+            connect_args={"server_settings": {"application_name": "quarterdeck", "jit": "off"}},
+        )
+
+    @asynccontextmanager
+    async def write(self, scope: Scope) -> AsyncGenerator[WriteSession]:
+        """A transaction: committed when the block ends well, rolled back when it raises."""
+        effects: list[AfterCommit] = []
+        async with WriteSession(
+            self.engine, expire_on_commit=False, info={"scope": scope, "after_commit": effects}
+        ) as session, session.begin():
+            yield session
+        for effect in effects:
+            await _run_effect(effect)
+
+    @asynccontextmanager
+    async def read(self, scope: Scope) -> AsyncGenerator[ReadSession]:
+        async with ReadSession(self.engine, info={"scope": scope}) as session:
+            yield session
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def _run_effect(effect: Callable[[], Awaitable[Any]]) -> None:
+    try:
+        await effect()
+    except Exception:
+        # The transaction stands whatever happens here: what was not rung or published is found again later.
+        log.exception("effect after commit failed")
+
+
+def is_unique_violation(error: Exception, constraint: str) -> bool:
+    """Whether `error` (an IntegrityError) says that `constraint` was violated."""
+    return constraint in str(error)

@@ -1,0 +1,162 @@
+"""The execution ledger: owned by orchestration, written by shared/executions and the engine's adapter."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Numeric,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database.base import Base, Identified, TenantOwned
+
+EXECUTION_STATUSES = ("queued", "running", "waiting", "paused", "succeeded", "failed", "cancelled")
+
+
+class ExecutionRow(Identified, TenantOwned, Base):
+    __tablename__ = "executions"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        CheckConstraint(f"status IN {EXECUTION_STATUSES}", name="status"),
+        # What a claim reads: queued work of one lane, by tenant, most urgent and oldest first.
+        Index(
+            "ix_executions_queue",
+            "lane",
+            "tenant_id",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text("status = 'queued'"),
+        ),
+        Index("ix_executions_running", "tenant_id", postgresql_where=text("status = 'running'")),
+        Index("ix_executions_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+        Index("ix_executions_tenant_id_id", "tenant_id", text("id DESC")),
+        Index("ix_executions_workflow", "tenant_id", "workflow_id", text("id DESC")),
+        Index(
+            "uq_executions_idempotency_key",
+            "tenant_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    kind: Mapped[str] = mapped_column(Text)
+    lane: Mapped[str] = mapped_column(Text, default="default", server_default="default")
+    name: Mapped[str] = mapped_column(Text)
+    spec: Mapped[dict[str, Any]]
+    inputs: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(Text, default="queued", server_default="queued")
+    priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    # Raised by every claim; a write that carries an older one changes nothing.
+    epoch: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None] = mapped_column(Text)
+    # How often a worker died while it held this execution.
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    cancel_requested_at: Mapped[datetime | None]
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("executions.id", ondelete="SET NULL"))
+    workflow_id: Mapped[UUID | None]
+    workflow_version: Mapped[int | None]
+    agent_id: Mapped[UUID | None]
+    correlation_id: Mapped[str | None] = mapped_column(Text)
+    idempotency_key: Mapped[str | None] = mapped_column(Text)
+    request_hash: Mapped[str | None] = mapped_column(Text)
+    last_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    input_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    output_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    cost: Mapped[Decimal] = mapped_column(Numeric(18, 9), default=0, server_default="0")
+    call_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    output: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    engine_version: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
+    created_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class StepRow(Identified, TenantOwned, Base):
+    __tablename__ = "task_executions"
+    __table_args__ = (
+        UniqueConstraint("execution_id", "node", "path"),
+        ForeignKeyConstraint(
+            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
+        ),
+    )
+
+    execution_id: Mapped[UUID]
+    node: Mapped[str] = mapped_column(Text)
+    type: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(SmallInteger)
+    generation: Mapped[int] = mapped_column(SmallInteger)
+    status: Mapped[str] = mapped_column(Text)
+    input: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    output: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class CallRow(Identified, TenantOwned, Base):
+    __tablename__ = "calls"
+    __table_args__ = (
+        UniqueConstraint("step_id", "key"),
+        ForeignKeyConstraint(
+            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
+        ),
+        Index("ix_calls_execution_id_id", "execution_id", "id"),
+        Index("ix_calls_model", "tenant_id", "model_id", "started_at"),
+    )
+
+    execution_id: Mapped[UUID]
+    step_id: Mapped[UUID]
+    key: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    effect: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[UUID | None]
+    agent_id: Mapped[UUID | None]
+    request_hash: Mapped[str] = mapped_column(Text)
+    request: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    response: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    status: Mapped[str] = mapped_column(Text)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    input_tokens: Mapped[int] = mapped_column(default=0, server_default="0")
+    output_tokens: Mapped[int] = mapped_column(default=0, server_default="0")
+    cost: Mapped[Decimal] = mapped_column(Numeric(18, 9), default=0, server_default="0")
+    tries: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class EventRow(TenantOwned, Base):
+    __tablename__ = "execution_events"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
+        ),
+    )
+
+    execution_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    type: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    node: Mapped[str | None] = mapped_column(Text)
+    path: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int | None] = mapped_column(SmallInteger)
+    data: Mapped[dict[str, Any]]
