@@ -348,10 +348,13 @@ class TaskPlan:
 
 @dataclass(frozen=True, slots=True)
 class CrewPlan:
+    """A hierarchical crew has a `manager`, or a `manager_model_id` that a stock manager runs on."""
+
     agents: tuple[AgentPlan, ...]
     tasks: tuple[TaskPlan, ...]
     process: Literal["sequential", "hierarchical"] = "sequential"
     manager: AgentPlan | None = None
+    manager_model_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
