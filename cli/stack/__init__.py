@@ -1,0 +1,1 @@
+"""The components of one machine: how they are started, watched and stopped."""
