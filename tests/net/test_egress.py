@@ -98,7 +98,7 @@ async def inside() -> AsyncIterator[tuple[int, list[str]]]:
             case "/big":
                 return web.Response(body=b"x" * 300_000)
             case "/slow":
-                await asyncio.sleep(5)
+                await asyncio.sleep(1)
             case "/to":
                 raise web.HTTPFound(request.query["url"])
             case "/headers":
@@ -127,8 +127,8 @@ async def _try(url: str, policy: EgressPolicy, names: Names, **options: Any) -> 
         "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001",
         "localhost", "localhost.", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
         "[0:0:0:0:0:ffff:7f00:0001]", "0.0.0.0", "0", "[::]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]",
-        "inside.attacker.example", "mapped.attacker.example", "nat64.attacker.example", "127.0.0.1.", "\uff11\uff12\uff17.0.0.1",
-        "127\u30020\u30020\u30021", "\u24dbocalhost",
+        "inside.attacker.example", "mapped.attacker.example", "nat64.attacker.example", "127.0.0.1.",
+        "\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "\u24dbocalhost",
     ],
 )  # fmt: skip
 async def test_no_form_of_an_inside_address_is_dialled(host: str, inside: tuple[int, list[str]]) -> None:
