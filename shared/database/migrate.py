@@ -52,9 +52,7 @@ def _let_application_log_in(connection: Connection, app_url: str | None) -> None
     if app is None or app.username != APP_ROLE or app.password is None:
         return
     # ALTER ROLE takes no parameters: format() quotes the password as a literal on the server.
-    connection.execute(
-        text("SELECT set_config('app.new_password', :password, true)"), {"password": app.password}
-    )
+    connection.execute(text("SELECT set_config('app.new_password', :password, true)"), {"password": app.password})
     connection.execute(
         text(
             "DO $$ BEGIN EXECUTE format("

@@ -31,6 +31,9 @@ class Scope:
     tenant_id: UUID | None = None
     user_id: UUID | None = None
 
+    def as_parameters(self) -> dict[str, str]:
+        return {"tenant": str(self.tenant_id or ""), "user": str(self.user_id or "")}
+
 
 class ReadSession(AsyncSession):
     """For queries. Handing one to a function that writes is a type error."""
@@ -43,6 +46,11 @@ class WriteSession(ReadSession):
     def _after_commit(self) -> list[AfterCommit]:
         return self.info.setdefault("after_commit", [])
 
+    async def set_scope(self, scope: Scope) -> None:
+        """For the few places that learn in mid-transaction whose rows they may touch, such as sign-in."""
+        self.info["scope"] = scope
+        await self.execute(_SET_SCOPE, scope.as_parameters())
+
     def after_commit(self, effect: AfterCommit) -> None:
         """Runs `effect` once this transaction is durable, and never if it is not."""
         self._after_commit.append(effect)
@@ -54,7 +62,7 @@ _SET_SCOPE = text("SELECT set_config('app.tenant_id', :tenant, true), set_config
 @event.listens_for(SyncSession, "after_begin")
 def _announce_scope(session: SyncSession, _: SessionTransaction, connection: Connection) -> None:
     scope: Scope = session.info.get("scope", Scope())
-    connection.execute(_SET_SCOPE, {"tenant": str(scope.tenant_id or ""), "user": str(scope.user_id or "")})
+    connection.execute(_SET_SCOPE, scope.as_parameters())
 
 
 class Database:
@@ -75,9 +83,12 @@ class Database:
     async def write(self, scope: Scope) -> AsyncGenerator[WriteSession]:
         """A transaction: committed when the block ends well, rolled back when it raises."""
         effects: list[AfterCommit] = []
-        async with WriteSession(
-            self.engine, expire_on_commit=False, info={"scope": scope, "after_commit": effects}
-        ) as session, session.begin():
+        async with (
+            WriteSession(
+                self.engine, expire_on_commit=False, info={"scope": scope, "after_commit": effects}
+            ) as session,
+            session.begin(),
+        ):
             yield session
         for effect in effects:
             await _run_effect(effect)

@@ -41,9 +41,7 @@ def protect(table: str, *, using: str | None = None, check: str | None = None) -
     mine = f"tenant_id = {CURRENT_TENANT}"
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    op.execute(
-        f"CREATE POLICY tenant ON {table} TO {APP_ROLE} USING ({using or mine}) WITH CHECK ({check or mine})"
-    )
+    op.execute(f"CREATE POLICY tenant ON {table} TO {APP_ROLE} USING ({using or mine}) WITH CHECK ({check or mine})")
     op.execute(f"CREATE POLICY system ON {table} TO {SYSTEM_ROLE} USING (true) WITH CHECK (true)")
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {APP_ROLE}, {SYSTEM_ROLE}")
 

@@ -39,9 +39,7 @@ class Agent(Identified, TenantOwned, Timestamped, Base):
 class AgentKnowledgeBase(TenantOwned, Base):
     __tablename__ = "agent_knowledge_bases"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "agent_id"], ["agents.tenant_id", "agents.id"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["tenant_id", "agent_id"], ["agents.tenant_id", "agents.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(
             ["tenant_id", "knowledge_base_id"],
             ["knowledge_bases.tenant_id", "knowledge_bases.id"],

@@ -55,9 +55,7 @@ class DocumentContent(TenantOwned, Base):
 
     __tablename__ = "document_contents"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
     )
 
     document_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -69,9 +67,7 @@ class Chunk(Identified, TenantOwned, Base):
     __tablename__ = "chunks"
     __table_args__ = (
         UniqueConstraint("document_id", "ordinal"),
-        ForeignKeyConstraint(
-            ["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
     )
 
     knowledge_base_id: Mapped[UUID] = mapped_column(index=True)

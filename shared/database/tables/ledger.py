@@ -63,6 +63,8 @@ class ExecutionRow(Identified, TenantOwned, Base):
     priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     # Raised by every claim; a write that carries an older one changes nothing.
     epoch: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # The holder numbers its writes: one that is sent again because its answer was lost is not applied twice.
+    last_write: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None] = mapped_column(Text)
     # How often a worker died while it held this execution.

@@ -23,9 +23,7 @@ class Workflow(Identified, TenantOwned, Timestamped, Base):
 class WorkflowVersion(TenantOwned, Base):
     __tablename__ = "workflow_versions"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "workflow_id"], ["workflows.tenant_id", "workflows.id"], ondelete="CASCADE"
-        ),
+        ForeignKeyConstraint(["tenant_id", "workflow_id"], ["workflows.tenant_id", "workflows.id"], ondelete="CASCADE"),
     )
 
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)

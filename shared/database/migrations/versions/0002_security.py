@@ -38,14 +38,20 @@ TENANT_TABLES = (
     "api_keys",
 )
 
-# File in sql/, and the signature by which Postgres knows the function.
+# File in sql/, and the signature by which Postgres knows the function. These may look across tenants ...
 FUNCTIONS = (
     ("auth_find_user", "auth_find_user(text)"),
     ("auth_find_refresh_token", "auth_find_refresh_token(bytea)"),
     ("auth_find_api_key", "auth_find_api_key(uuid)"),
-    ("ledger_claim", "ledger_claim(text, text[], integer, double precision)"),
+    ("ledger_claim", "ledger_claim(text, text[], integer[], boolean, double precision)"),
+    ("ledger_open", "ledger_open(uuid[], bigint[])"),
     ("ledger_heartbeat", "ledger_heartbeat(uuid[], bigint[], double precision)"),
     ("ledger_reap", "ledger_reap(integer)"),
+)
+# ... and these run with the rights of whoever calls them.
+PLAIN_FUNCTIONS = (
+    ("ledger_settle", "ledger_settle(uuid, text, jsonb)"),
+    ("ledger_write", "ledger_write(uuid, jsonb, jsonb, jsonb, jsonb)"),
 )
 
 SQL = Path(__file__).parent.parent / "sql"
@@ -74,6 +80,10 @@ def upgrade() -> None:
         check=f"id = {CURRENT_USER}",
     )
     op.execute(f"GRANT SELECT, INSERT, DELETE ON signing_keys TO {APP_ROLE}")
+    for name, signature in PLAIN_FUNCTIONS:
+        op.execute((SQL / f"{name}.sql").read_text())
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {SYSTEM_ROLE}")
     # A SECURITY DEFINER function can be handed only to a role that may create in the schema.
     op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
     for name, signature in FUNCTIONS:
@@ -83,7 +93,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for _, signature in FUNCTIONS:
+    for _, signature in (*FUNCTIONS, *PLAIN_FUNCTIONS):
         op.execute(f"DROP FUNCTION {signature}")
     op.execute(f"REVOKE ALL ON signing_keys FROM {APP_ROLE}")
     for table in (*TENANT_TABLES, "users", "tenants", "memberships"):

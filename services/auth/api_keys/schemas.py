@@ -1,0 +1,28 @@
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from shared.auth.permissions import Permission
+from shared.web.schemas import Name, RequestModel, ResponseModel, Timestamp
+
+
+class ApiKeyCreate(RequestModel):
+    name: Name
+    scopes: Annotated[list[Permission], Field(min_length=1, max_length=len(Permission))]
+    expires_at: AwareDatetime | None = None
+
+
+class ApiKeyOut(ResponseModel):
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    expires_at: Timestamp | None
+    created_at: Timestamp
+
+
+class ApiKeyCreated(ApiKeyOut):
+    """`key` is shown this once; only its hash is kept."""
+
+    key: str

@@ -1,0 +1,4 @@
+from services.auth.module import SERVICE
+from shared.web.app import create_app
+
+app = create_app(SERVICE)

@@ -1,0 +1,50 @@
+"""What routes ask for: the caller, a permission, a session of the caller's tenant."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from shared.auth.errors import NotAllowed, NotAuthenticated
+from shared.auth.permissions import Permission
+from shared.auth.principal import Principal
+from shared.database.session import ReadSession, WriteSession
+from shared.web.resources import Resources, get_resources
+
+
+def get_principal(connection: HTTPConnection) -> Principal:
+    principal = getattr(connection.state, "principal", None)
+    if principal is None:
+        raise NotAuthenticated
+    return principal
+
+
+App = Annotated[Resources, Depends(get_resources)]
+Caller = Annotated[Principal, Depends(get_principal)]
+
+
+def requires(permission: Permission) -> Callable[[Principal], Principal]:
+    """`Annotated[Principal, Depends(requires(Permission.X))]`: the caller, or 403."""
+
+    def check(principal: Caller) -> Principal:
+        if not principal.may(permission):
+            raise NotAllowed
+        return principal
+
+    return check
+
+
+async def _read_session(app: App, principal: Caller) -> AsyncGenerator[ReadSession]:
+    async with app.database.read(principal.scope) as session:
+        yield session
+
+
+async def _write_session(app: App, principal: Caller) -> AsyncGenerator[WriteSession]:
+    async with app.database.write(principal.scope) as session:
+        yield session
+
+
+# scope="function": the commit happens before the response is sent, not after it.
+ReadDb = Annotated[ReadSession, Depends(_read_session, scope="function")]
+WriteDb = Annotated[WriteSession, Depends(_write_session, scope="function")]
