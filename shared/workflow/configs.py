@@ -1,0 +1,137 @@
+"""What each node type is told: one model per type. A new type is one model and one line in `NODE_CONFIGS`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from shared.workflow.texts import AgentId, Cel, JsonSchema, KnowledgeBaseId, ModelId, TemplateText
+
+MAX_TASKS = 100
+CaseName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+ItemName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentTaskConfig(Config):
+    """One agent does one task. The step's output is `{"text", "data"}`; `data` only with `output_schema`."""
+
+    agent_id: AgentId
+    description: TemplateText = Field(min_length=1)
+    expected_output: TemplateText = Field(min_length=1)
+    output_schema: JsonSchema | None = None
+    markdown: bool = False
+
+
+class CrewTask(Config):
+    """One task of a crew. `context` names earlier tasks whose results it sees; none given means all of them."""
+
+    name: ItemName
+    description: TemplateText = Field(min_length=1)
+    expected_output: TemplateText = Field(min_length=1)
+    agent_id: AgentId | None = None
+    context: tuple[str, ...] | None = None
+    output_schema: JsonSchema | None = None
+    markdown: bool = False
+
+
+class CrewConfig(Config):
+    """Agents do tasks in order, or a manager hands them out. Output: `{"text", "data", "tasks"}`."""
+
+    process: Literal["sequential", "hierarchical"] = "sequential"
+    agent_ids: tuple[AgentId, ...] = Field(min_length=1, max_length=50)
+    tasks: tuple[CrewTask, ...] = Field(min_length=1, max_length=MAX_TASKS)
+    manager_agent_id: AgentId | None = None
+    manager_model_id: ModelId | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        self._check_manager()
+        seen: set[str] = set()
+        for task in self.tasks:
+            self._check_task(task, seen)
+            seen.add(task.name)
+        return self
+
+    def _check_manager(self) -> None:
+        given = [m for m in (self.manager_agent_id, self.manager_model_id) if m is not None]
+        if self.process == "hierarchical" and len(given) != 1:
+            raise ValueError("a hierarchical crew needs one manager: give manager_agent_id or manager_model_id")
+        if self.process == "sequential" and given:
+            raise ValueError("a sequential crew has no manager: remove it, or set process to hierarchical")
+        if self.manager_agent_id in self.agent_ids:
+            raise ValueError("the manager must not be one of agent_ids: take it out of the list")
+
+    def _check_task(self, task: CrewTask, earlier: set[str]) -> None:
+        if task.name in earlier:
+            raise ValueError(f"two tasks are named {task.name!r}: give each its own name")
+        if task.agent_id is None and self.process == "sequential":
+            raise ValueError(f"task {task.name!r} has no agent: a sequential crew needs agent_id on every task")
+        if task.agent_id is not None and task.agent_id not in self.agent_ids:
+            raise ValueError(f"task {task.name!r} names an agent that is not in agent_ids")
+        for name in task.context or ():
+            if name not in earlier:
+                raise ValueError(f"task {task.name!r} takes context from {name!r}, which is no earlier task")
+
+
+class KnowledgeSearchConfig(Config):
+    """Finds passages. Output: `{"passages": [...], "text"}`, the text being the passages joined."""
+
+    knowledge_base_ids: tuple[KnowledgeBaseId, ...] = Field(min_length=1, max_length=20)
+    query: TemplateText = Field(min_length=1)
+    top_k: int = Field(default=5, ge=1, le=100)
+    mode: Literal["vector"] = "vector"
+
+
+class Case(Config):
+    name: CaseName
+    when: Cel
+
+
+class ConditionConfig(Config):
+    """The first case that holds wins, else `default`. Output `{"case": name}`; edges leave by `port` = name."""
+
+    cases: tuple[Case, ...] = Field(min_length=1, max_length=50)
+    default: CaseName = "else"
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [*(case.name for case in self.cases), self.default]
+        if len(set(names)) != len(names):
+            raise ValueError("two cases have the same name (the default counts): give each its own")
+        return self
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return (*(case.name for case in self.cases), self.default)
+
+
+class TransformConfig(Config):
+    """Makes a value of other values; the value is the output. Exactly one of the two is given."""
+
+    expression: Cel | None = None
+    template: TemplateText | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.expression is None) == (self.template is None):
+            raise ValueError("give either expression or template")
+        return self
+
+
+class OutputConfig(Config):
+    """Gathers the results of the workflow; the values are the output."""
+
+    values: dict[ItemName, Cel] = Field(min_length=1, max_length=100)
+
+
+NODE_CONFIGS: dict[str, type[Config]] = {
+    "agent_task": AgentTaskConfig,
+    "crew": CrewConfig,
+    "knowledge_search": KnowledgeSearchConfig,
+    "condition": ConditionConfig,
+    "transform": TransformConfig,
+    "output": OutputConfig,
+}

@@ -1,0 +1,85 @@
+"""The workflow graph, spec version 1: what is stored in a version, checked by `validate`, and run by the engine."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.kit.json import JsonObject
+from shared.workflow.texts import Cel
+
+# Ids are CEL identifiers, so that `nodes.<id>.output` can be written.
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+MAX_NODES = 500
+MAX_EDGES = 2000
+
+Identifier = Annotated[str, StringConstraints(pattern=rf"^{IDENTIFIER.pattern}$")]
+
+
+class GraphPart(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+
+class Retry(GraphPart):
+    """Up to `max` further attempts. The wait starts at `backoff_ms` and doubles, a minute at most."""
+
+    max: int = Field(ge=0, le=10)
+    backoff_ms: int = Field(default=1000, ge=0, le=60_000)
+
+
+class Node(GraphPart):
+    """`config` is checked against the type's model in `configs`; `ui` belongs to the canvas alone."""
+
+    id: Identifier
+    type: str = Field(min_length=1, max_length=64)
+    name: str = Field(default="", max_length=200)
+    config: JsonObject = Field(default_factory=dict)
+    retry: Retry | None = None
+    timeout_ms: int | None = Field(default=None, ge=1, le=24 * 3600 * 1000)
+    ui: JsonObject = Field(default_factory=dict)
+
+
+class Edge(GraphPart):
+    """Leads from `source` to `target` once the source succeeded, if `when` holds.
+
+    `port` names the case of a `condition` node by which the edge leaves.
+    """
+
+    source: Identifier = Field(alias="from")
+    target: Identifier = Field(alias="to")
+    when: Cel | None = None
+    port: str | None = Field(default=None, max_length=64)
+
+
+class Graph(GraphPart):
+    spec: Literal[1] = 1
+    inputs: JsonObject = Field(default_factory=lambda: {"type": "object"})
+    nodes: tuple[Node, ...] = Field(min_length=1, max_length=MAX_NODES)
+    edges: tuple[Edge, ...] = Field(default=(), max_length=MAX_EDGES)
+    outputs: dict[Identifier, Cel] = Field(default_factory=dict)
+
+    def dump(self) -> JsonObject:
+        """The graph as JSON, as it is stored and as `Graph.model_validate` takes it back."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def node(self, node_id: str) -> Node | None:
+        return next((node for node in self.nodes if node.id == node_id), None)
+
+
+def upstream(edges: "tuple[Edge, ...] | list[Edge]") -> dict[str, set[str]]:
+    """For every node that has any: the nodes that come before it, near and far. Cycles do no harm."""
+    parents: dict[str, set[str]] = {}
+    for edge in edges:
+        parents.setdefault(edge.target, set()).add(edge.source)
+    return {node: _ancestors(node, parents) for node in parents}
+
+
+def _ancestors(node: str, parents: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo: list[Any] = [node]
+    while todo:
+        for parent in parents.get(todo.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                todo.append(parent)
+    return found

@@ -1,0 +1,170 @@
+"""The schema of a workflow's inputs: checking it, checking inputs by it, filling in defaults.
+
+Schemas are written by users, so what could hold a process is bounded: patterns are RE2, `uniqueItems` takes
+linear time, `$ref` stays inside the schema, and every keyword that is applied counts against an allowance.
+"""
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend  # pyright: ignore[reportUnknownVariableType]
+
+from shared.kit.json import Json, JsonObject, canonical, loads
+from shared.workflow.patterns import PatternError, compile_pattern
+from shared.workflow.problems import Problem, error
+
+MAX_SCHEMA_BYTES = 100_000
+_MAX_DEPTH = 30
+_MAX_STEPS = 100_000
+_MOST_PROBLEMS = 20
+
+_Keyword = Callable[[Any, Any, Json, JsonObject], Any]
+_steps_left: ContextVar[list[int]] = ContextVar("_steps_left")
+
+
+def _pattern(validator: Any, pattern: str, instance: Json, schema: JsonObject) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and compile_pattern(pattern).search(instance) is None:
+        yield ValidationError(f"does not match the pattern {pattern!r}")
+
+
+def _pattern_properties(
+    validator: Any, properties: JsonObject, instance: Json, schema: JsonObject
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    for pattern, subschema in properties.items():
+        compiled = compile_pattern(pattern)
+        for name in instance:
+            if compiled.search(name) is not None:
+                yield from validator.descend(instance[name], subschema, path=name, schema_path=pattern)
+
+
+def _unique(validator: Any, unique: bool, instance: Json, schema: JsonObject) -> Iterator[ValidationError]:
+    if unique and isinstance(instance, list) and len({canonical(item) for item in instance}) < len(instance):
+        yield ValidationError("has the same element twice")
+
+
+class _TooMuchWork(Exception):
+    """The allowance of one check is used up."""
+
+
+def _counted(keyword: _Keyword) -> _Keyword:
+    def apply(validator: Any, value: Any, instance: Json, schema: JsonObject) -> Any:
+        left = _steps_left.get()
+        left[0] -= 1 + (len(value) if isinstance(value, list) else 0)  # pyright: ignore[reportUnknownArgumentType]
+        if left[0] < 0:
+            raise _TooMuchWork
+        return keyword(validator, value, instance, schema)
+
+    return apply
+
+
+def _safe_keywords() -> dict[str, _Keyword]:
+    ours: dict[str, _Keyword] = {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "uniqueItems": _unique,
+    }
+    standard: dict[str, _Keyword] = dict(Draft202012Validator.VALIDATORS)
+    return {name: _counted(keyword) for name, keyword in {**standard, **ours}.items()}
+
+
+_extend: Any = extend  # pyright: ignore[reportUnknownVariableType]
+_Validator = _extend(Draft202012Validator, _safe_keywords())
+
+
+def check_schema(schema: JsonObject) -> list[str]:
+    """What is wrong with a schema, in words; empty when it may be used."""
+    if len(canonical(schema)) > MAX_SCHEMA_BYTES:
+        return [f"the schema is larger than {MAX_SCHEMA_BYTES:,} bytes"]
+    complaints = list(_unsafe(schema, 0))
+    if complaints:
+        return complaints
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as broken:
+        return [f"{_at(broken.absolute_path)}{broken.message}"]
+    return []
+
+
+def _unsafe(part: Any, depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        yield f"the schema is nested more than {_MAX_DEPTH} deep"
+    elif isinstance(part, list):
+        for item in part:  # pyright: ignore[reportUnknownVariableType]
+            yield from _unsafe(item, depth + 1)
+    elif isinstance(part, dict):
+        yield from _unsafe_keywords(part)  # pyright: ignore[reportUnknownArgumentType]
+        for item in part.values():  # pyright: ignore[reportUnknownVariableType]
+            yield from _unsafe(item, depth + 1)
+
+
+def _unsafe_keywords(part: JsonObject) -> Iterator[str]:
+    reference = part.get("$ref")
+    if isinstance(reference, str) and not reference.startswith("#/"):
+        yield f"$ref {reference!r} leaves the schema: copy what it refers to into $defs"
+    if "$dynamicRef" in part:
+        yield "$dynamicRef is not supported: use $ref"
+    patterns = [part.get("pattern"), *_keys(part.get("patternProperties"))]
+    for pattern in patterns:
+        if isinstance(pattern, str):
+            yield from _pattern_complaint(pattern)
+
+
+def _keys(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, dict) else []  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _pattern_complaint(pattern: str) -> Iterator[str]:
+    try:
+        compile_pattern(pattern)
+    except PatternError as broken:
+        yield str(broken)
+
+
+def check_inputs(schema: JsonObject, inputs: Json) -> list[Problem]:
+    """What keeps these inputs from being used. The schema must have passed `check_schema`."""
+    _steps_left.set([_MAX_STEPS])
+    try:
+        found = _take(_validator(canonical(schema)).iter_errors(inputs))
+    except RecursionError:
+        return [error("inputs_invalid", "the inputs' schema refers to itself without end", field="inputs")]
+    except _TooMuchWork:
+        return [error("inputs_invalid", "the inputs are too large for their schema to be checked", field="inputs")]
+    return [_problem(each) for each in found]
+
+
+def _take(errors: Iterator[ValidationError]) -> list[ValidationError]:
+    return [each for each, _ in zip(errors, range(_MOST_PROBLEMS), strict=False)]
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    return _Validator(loads(schema))
+
+
+def _problem(broken: ValidationError) -> Problem:
+    field = ".".join(["inputs", *map(str, broken.absolute_path)])
+    return error("input_invalid", f"{field}: {broken.message[:500]}", field=field)
+
+
+def _at(path: Any) -> str:
+    place = ".".join(map(str, path))
+    return f"{place}: " if place else ""
+
+
+def with_defaults(schema: JsonObject, inputs: JsonObject) -> JsonObject:
+    """The inputs, with the schema's defaults where a property is not given."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return inputs
+    defaults: JsonObject = {
+        name: about["default"]
+        for name, about in properties.items()  # pyright: ignore[reportUnknownVariableType]
+        if name not in inputs and isinstance(about, dict) and "default" in about
+    }
+    return {**defaults, **inputs} if defaults else inputs

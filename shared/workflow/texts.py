@@ -1,0 +1,100 @@
+"""Marks on the fields of graph and node configs that say how their text is read and what their ids refer to.
+
+Validation and the canvas find such fields by these marks, so a new node type needs no code in either.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from pydantic import BaseModel, StringConstraints
+
+MAX_EXPRESSION = 4_000
+MAX_TEMPLATE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """How a text is read: `cel` is one expression, `template` is text with `{{ CEL }}` in it."""
+
+    kind: Literal["cel", "template"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refers:
+    """The id of something of the tenant's."""
+
+    kind: Literal["agent", "model", "knowledge_base"]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaMark:
+    """A JSON Schema written by the user."""
+
+
+Cel = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION), Syntax("cel")]
+TemplateText = Annotated[str, StringConstraints(max_length=MAX_TEMPLATE), Syntax("template")]
+AgentId = Annotated[UUID, Refers("agent")]
+ModelId = Annotated[UUID, Refers("model")]
+KnowledgeBaseId = Annotated[UUID, Refers("knowledge_base")]
+JsonSchema = Annotated[dict[str, Any], SchemaMark()]
+
+Mark = Syntax | Refers | SchemaMark
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """One marked value; `field` is its path in the config: `cases.0.when`."""
+
+    field: str
+    mark: Mark
+    value: Any
+
+
+def marked(model: BaseModel) -> Iterator[Marked]:
+    """Every marked value in the model, in the order of its fields."""
+    return _in_model(model, "")
+
+
+def _in_model(model: BaseModel, prefix: str) -> Iterator[Marked]:
+    for name, annotation in _hints(type(model)).items():
+        yield from _in_value(annotation, getattr(model, name), f"{prefix}{name}")
+
+
+@cache
+def _hints(model: type[BaseModel]) -> dict[str, Any]:
+    hints = get_type_hints(model, include_extras=True)
+    return {name: hints[name] for name in model.model_fields}
+
+
+def _in_value(annotation: Any, value: Any, field: str) -> Iterator[Marked]:
+    if value is None:
+        return
+    if get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        yield from (Marked(field, mark, value) for mark in marks if isinstance(mark, Mark))
+        yield from _in_value(inner, value, field)
+    elif get_origin(annotation) in (Union, UnionType):
+        for option in get_args(annotation):
+            if option is not type(None):
+                yield from _in_value(option, value, field)
+    elif isinstance(value, BaseModel):
+        yield from _in_model(value, f"{field}.")
+    else:
+        for item, key, element in _elements(annotation, value):
+            yield from _in_value(item, element, f"{field}.{key}")
+
+
+def _elements(annotation: Any, value: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """The annotation, key and value of each element of a container."""
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case origin if origin in (list, tuple):
+            yield from ((arguments[0], index, element) for index, element in enumerate(value))
+        case origin if origin is dict:
+            yield from ((arguments[1], key, element) for key, element in value.items())
+        case _:
+            pass

@@ -1,0 +1,241 @@
+"""Everything that can be known to be wrong with a workflow before it runs."""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from shared.kit.json import Json, JsonObject
+from shared.workflow.cel.values import is_map
+from shared.workflow.configs import NODE_CONFIGS, ConditionConfig, Config
+from shared.workflow.expressions import Expression, ExpressionError, Template, compile_expression, compile_template
+from shared.workflow.graph import Graph, Node, upstream
+from shared.workflow.inputs import check_inputs, check_schema
+from shared.workflow.problems import Problem, Severity, error
+from shared.workflow.shape import check_shape
+from shared.workflow.texts import Marked, Refers, SchemaMark, Syntax, marked
+
+__all__ = ["Problem", "References", "Severity", "validate_graph", "validate_inputs"]
+
+EXECUTION_FIELDS = ("id", "created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What of the tenant's a graph may refer to. `agents` gives each agent's model, if it has one."""
+
+    agents: Mapping[UUID, UUID | None] = field(default_factory=dict[UUID, "UUID | None"])
+    models: AbstractSet[UUID] = frozenset()
+    knowledge_bases: AbstractSet[UUID] = frozenset()
+
+
+def validate_graph(graph: JsonObject, references: References) -> list[Problem]:
+    """All problems, those of the graph's form alone if it has any. Without an error the graph can run."""
+    try:
+        parsed = Graph.model_validate(graph)
+    except ValidationError as broken:
+        return [_form_problem(each, graph) for each in broken.errors()]
+    return list(_Validation(parsed, references).problems())
+
+
+def validate_inputs(graph: Graph, inputs: Json) -> list[Problem]:
+    """What keeps a valid graph from being run with these inputs."""
+    return check_inputs({"type": "object", **graph.inputs}, inputs)
+
+
+class _Validation:
+    def __init__(self, graph: Graph, references: References) -> None:
+        self._graph = graph
+        self._references = references
+        self._nodes = {node.id: node for node in graph.nodes}
+        self._upstream = upstream(graph.edges)
+        self._inputs = _known_inputs(graph.inputs)
+        self._configs: dict[str, Config] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._check_inputs_schema()
+        for node in self._graph.nodes:
+            yield from self._check_node(node)
+        yield from check_shape(self._graph, self._ports())
+        yield from self._check_edges()
+        for name, source in self._graph.outputs.items():
+            yield from self._check_text(source, "cel", None, f"outputs.{name}", self._nodes.keys())
+
+    # --- inputs -------------------------------------------------------------------------------------------
+
+    def _check_inputs_schema(self) -> Iterator[Problem]:
+        schema = self._graph.inputs
+        if schema.get("type", "object") != "object":
+            yield error("inputs_schema_invalid", 'inputs: the type must be "object"', field="inputs.type")
+            return
+        complaints = check_schema(schema)
+        yield from (error("inputs_schema_invalid", f"inputs: {c}", field="inputs") for c in complaints)
+        if not complaints:
+            yield from _check_defaults(schema)
+
+    # --- nodes --------------------------------------------------------------------------------------------
+
+    def _check_node(self, node: Node) -> Iterator[Problem]:
+        model = NODE_CONFIGS.get(node.type)
+        if model is None:
+            known = ", ".join(NODE_CONFIGS)
+            yield error(
+                "node_type_unknown",
+                f"node {node.id!r}: no type {node.type!r}; there are {known}",
+                node=node.id,
+                field="type",
+            )
+            return
+        try:
+            config = model.model_validate(node.config)
+        except ValidationError as broken:
+            yield from (_config_problem(node, each) for each in broken.errors())
+            return
+        self._configs[node.id] = config
+        for each in marked(config):
+            yield from self._check_marked(node, each)
+
+    def _check_marked(self, node: Node, each: Marked) -> Iterator[Problem]:
+        match each.mark:
+            case Syntax(kind=kind):
+                before = self._upstream.get(node.id, set[str]())
+                yield from self._check_text(each.value, kind, node.id, each.field, before)
+            case Refers(kind=kind):
+                yield from self._check_reference(node, kind, each)
+            case SchemaMark():
+                for complaint in check_schema(each.value):
+                    yield error(
+                        "schema_invalid", f"node {node.id!r}, {each.field}: {complaint}", node=node.id, field=each.field
+                    )
+
+    def _check_reference(self, node: Node, kind: str, each: Marked) -> Iterator[Problem]:
+        known: Mapping[str, AbstractSet[UUID]] = {
+            "agent": self._references.agents.keys(),
+            "model": self._references.models,
+            "knowledge_base": self._references.knowledge_bases,
+        }
+        named = kind.replace("_", " ")
+        place = f"node {node.id!r}, {each.field}"
+        if each.value not in known[kind]:
+            message = f"{place}: there is no {named} {each.value}: choose one that exists"
+            yield error(f"{kind}_unknown", message, node=node.id, field=each.field)
+        elif kind == "agent":
+            yield from self._check_model_of(each.value, place, node.id, each.field)
+
+    def _check_model_of(self, agent: UUID, place: str, node: str, field_: str) -> Iterator[Problem]:
+        model = self._references.agents[agent]
+        if model is None:
+            yield error("model_missing", f"{place}: the agent has no model: give it one", node=node, field=field_)
+        elif model not in self._references.models:
+            message = f"{place}: the agent's model {model} does not exist: give the agent another"
+            yield error("model_missing", message, node=node, field=field_)
+
+    # --- edges --------------------------------------------------------------------------------------------
+
+    def _ports(self) -> dict[str, tuple[str, ...]]:
+        return {node: config.ports for node, config in self._configs.items() if isinstance(config, ConditionConfig)}
+
+    def _check_edges(self) -> Iterator[Problem]:
+        for index, edge in enumerate(self._graph.edges):
+            if edge.when is not None and edge.source in self._nodes:
+                before = self._upstream.get(edge.source, set[str]()) | {edge.source}
+                yield from self._check_text(edge.when, "cel", edge.source, f"edges.{index}.when", before)
+
+    # --- texts --------------------------------------------------------------------------------------------
+
+    def _check_text(
+        self, source: str, kind: str, node: str | None, field_: str, visible: AbstractSet[str]
+    ) -> Iterator[Problem]:
+        place = f"node {node!r}, {field_}" if node else field_
+        try:
+            text: Expression | Template = compile_expression(source) if kind == "cel" else compile_template(source)
+        except ExpressionError as broken:
+            at = "" if broken.position is None else f" (at character {broken.position + 1})"
+            yield error("expression_invalid", f"{place}: {broken.message}{at}", node=node, field=field_)
+            return
+        for path in text.paths:
+            for code, complaint in self._check_path(path, visible):
+                yield error(code, f"{place}: {complaint}", node=node, field=field_)
+
+    def _check_path(self, path: tuple[str | int, ...], visible: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+        match path:
+            case ("nodes",):
+                yield "reference_unknown", "name the node: nodes.<id>.output"
+            case ("nodes", node, *rest):
+                yield from self._check_node_path(node, rest, visible)
+            case ("inputs", name, *_) if self._inputs is not None and name not in self._inputs:
+                known = ", ".join(self._inputs) or "none"
+                yield "input_unknown", f"there is no input {name!r}; declared are: {known}"
+            case ("item", *_):
+                yield "reference_unknown", "item is only there inside a map"
+            case ("execution", name, *_) if name not in EXECUTION_FIELDS:
+                yield "reference_unknown", f"execution has {' and '.join(EXECUTION_FIELDS)}, no {name!r}"
+            case _:
+                pass
+
+    def _check_node_path(
+        self, node: str | int, rest: list[str | int], visible: AbstractSet[str]
+    ) -> Iterator[tuple[str, str]]:
+        if node not in self._nodes:
+            yield "reference_unknown", f"there is no node {node!r}"
+        elif node not in visible:
+            yield "reference_not_upstream", f"node {node!r} does not come before this one: draw an edge from it"
+        if rest and rest[0] != "output":
+            yield "reference_unknown", f"a node has only output: write nodes.{node}.output"
+
+
+def _known_inputs(schema: JsonObject) -> Mapping[str, Any] | None:
+    """The names of the inputs, or None when the schema lets any name through."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or "patternProperties" in schema or "$ref" in schema:
+        return None
+    return None if schema.get("additionalProperties") else properties  # pyright: ignore[reportUnknownVariableType]
+
+
+def _check_defaults(schema: JsonObject) -> Iterator[Problem]:
+    properties = schema.get("properties", {})
+    for name, about in properties.items():
+        if isinstance(about, dict) and "default" in about:
+            for broken in check_inputs({**schema, "required": []}, {name: about["default"]}):
+                message = f"inputs: the default of {name!r} does not fit its own schema: {broken.message}"
+                yield error("inputs_schema_invalid", message, field=f"inputs.properties.{name}.default")
+
+
+def _config_problem(node: Node, broken: Any) -> Problem:
+    path = ".".join(map(str, broken["loc"]))
+    place = f"node {node.id!r}, {path}" if path else f"node {node.id!r}"
+    return error("config_invalid", f"{place}: {_wording(broken)}", node=node.id, field=path or None)
+
+
+def _form_problem(broken: Any, graph: JsonObject) -> Problem:
+    location: tuple[str | int, ...] = broken["loc"]
+    node = None
+    match location:
+        case ("nodes", int() as index, *rest):
+            node, location = _node_id(graph, index), tuple(rest)
+        case _:
+            pass
+    path = ".".join(map(str, location))
+    place = f"node {node!r}, {path}" if node else path
+    return error("graph_invalid", f"{place or 'graph'}: {_wording(broken)}", node=node, field=path or None)
+
+
+def _node_id(graph: JsonObject, index: int) -> str:
+    node: Any = graph["nodes"][index]
+    named: Any = node.get("id") if is_map(node) else None
+    return named if isinstance(named, str) else f"#{index}"
+
+
+_WORDINGS = {
+    "missing": "this field is required",
+    "extra_forbidden": "there is no such field",
+    "string_pattern_mismatch": "use letters, digits and _, not beginning with a digit, at most 64",
+}
+
+
+def _wording(broken: Any) -> str:
+    message: str = broken["msg"].removeprefix("Value error, ")
+    return _WORDINGS.get(broken["type"], message)
