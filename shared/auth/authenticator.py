@@ -88,7 +88,7 @@ class Authenticator:
         async with self._database.read(Scope(row.tenant_id, row.user_id)) as session:
             role = await _active_role(session, row.tenant_id, row.user_id)
         # A key never outlives what its maker may do himself.
-        allowed = PERMISSIONS[role] & {Permission(scope) for scope in row.scopes if scope in Permission}
+        allowed = PERMISSIONS[role] & {permission for permission in Permission if permission.value in row.scopes}
         principal = Principal(row.user_id, row.tenant_id, role, allowed, api_key_id=presented.id)
         expires_at = row.expires_at.timestamp() if row.expires_at else float("inf")
         return _Remembered(principal, time.monotonic() + FRESH_SECONDS, expires_at)

@@ -11,11 +11,11 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.database.migrations.security import APP_ROLE
+from shared.database.url import asyncpg_url
 from shared.kit.settings import get_settings
 
 LOCK_KEY = 0x51_44_4D_49_47  # any constant that nobody else uses in this database
@@ -34,7 +34,7 @@ async def migrate(owner_url: str, app_url: str | None = None) -> None:
     Waits at most five seconds for a table lock, so that a migration never queues up behind a long transaction
     while everybody else queues up behind it.
     """
-    engine = create_async_engine(owner_url, poolclass=NullPool)
+    engine = create_async_engine(asyncpg_url(owner_url), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
@@ -48,7 +48,7 @@ async def migrate(owner_url: str, app_url: str | None = None) -> None:
 
 
 def _let_application_log_in(connection: Connection, app_url: str | None) -> None:
-    app = make_url(app_url) if app_url else None
+    app = asyncpg_url(app_url) if app_url else None
     if app is None or app.username != APP_ROLE or app.password is None:
         return
     # ALTER ROLE takes no parameters: format() quotes the password as a literal on the server.

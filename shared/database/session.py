@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.orm import SessionTransaction
 
+from shared.database.url import asyncpg_url
 from shared.kit.json import dumps, loads
 from shared.kit.logging import get_logger
 
@@ -70,7 +71,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.engine: AsyncEngine = create_async_engine(
-            url,
+            asyncpg_url(url),
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,

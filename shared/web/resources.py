@@ -49,7 +49,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             keys=keys,
             tokens=tokens,
             authenticator=Authenticator(database, tokens),
-            throttle=Throttle(broker_url),
+            throttle=Throttle(broker_url, redis),
         )
     finally:
         await redis.aclose()

@@ -5,6 +5,7 @@ import time
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import Redis
 
 from shared.kit.logging import get_logger
 from shared.web.errors import AppError
@@ -22,9 +23,15 @@ class TooManyRequests(AppError):
 
 
 class Throttle:
-    def __init__(self, broker_url: str) -> None:
-        redis = RedisStorage(f"async+{broker_url}", implementation="redispy", key_prefix="throttle")
-        self._shared = MovingWindowRateLimiter(redis)
+    def __init__(self, broker_url: str, redis: Redis) -> None:
+        """Shares the connections of `redis`, which `broker_url` leads to."""
+        storage = RedisStorage(
+            f"async+{broker_url}",
+            implementation="redispy",
+            key_prefix="throttle",
+            connection_pool=redis.connection_pool,  # pyright: ignore[reportArgumentType] - handed on to redis-py as it is
+        )
+        self._shared = MovingWindowRateLimiter(storage)
         self._local = MovingWindowRateLimiter(MemoryStorage())
 
     async def check(self, rule: str, *identity: str) -> None:
