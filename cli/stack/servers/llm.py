@@ -27,6 +27,8 @@ def main(model: str, alias: str, host: str, port: str) -> None:
     parameters.cors_origins_explicit = True
     parameters.cors_credentials = False
     parameters.ui = False
+    # Read, not mapped: the weights are laid out anew for this processor, and a map would stay in memory beside them.
+    parameters.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
     parameters.use_jinja = True
     parameters.n_ctx = _CONTEXT_TOKENS * _SLOTS
     parameters.n_parallel = _SLOTS
