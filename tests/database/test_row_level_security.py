@@ -41,12 +41,12 @@ async def test_every_tenant_table_has_forced_row_level_security(settings: Settin
 async def test_no_role_of_ours_bypasses_it_or_owns_a_table(settings: Settings) -> None:
     roles = await _owner_rows(
         settings,
-        "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname LIKE 'quarterdeck%'",
+        "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname LIKE 'quarterdeck\\_%'",
     )
     assert sorted(roles) == [("quarterdeck_app", False, False, False), ("quarterdeck_system", False, False, False)]
     owned = await _owner_rows(
         settings,
-        "SELECT relname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname LIKE 'quarterdeck%'",
+        "SELECT relname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname LIKE 'quarterdeck\\_%'",
     )
     assert owned == []
 
