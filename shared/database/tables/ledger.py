@@ -91,7 +91,14 @@ class ExecutionRow(Identified, TenantOwned, Base):
     finished_at: Mapped[datetime | None]
 
 
-class StepRow(Identified, TenantOwned, Base):
+class PartOfExecution:
+    """Rows of one execution. They are the tenant's because the execution is: the foreign key to it names both, so
+    one to the tenant would only make every write lock the tenant's row once more."""
+
+    tenant_id: Mapped[UUID]
+
+
+class StepRow(Identified, PartOfExecution, Base):
     __tablename__ = "task_executions"
     __table_args__ = (
         UniqueConstraint("execution_id", "node", "path"),
@@ -114,7 +121,7 @@ class StepRow(Identified, TenantOwned, Base):
     finished_at: Mapped[datetime | None]
 
 
-class CallRow(Identified, TenantOwned, Base):
+class CallRow(Identified, PartOfExecution, Base):
     __tablename__ = "calls"
     __table_args__ = (
         UniqueConstraint("step_id", "key"),
@@ -146,7 +153,7 @@ class CallRow(Identified, TenantOwned, Base):
     finished_at: Mapped[datetime | None]
 
 
-class EventRow(TenantOwned, Base):
+class EventRow(PartOfExecution, Base):
     __tablename__ = "execution_events"
     __table_args__ = (
         ForeignKeyConstraint(

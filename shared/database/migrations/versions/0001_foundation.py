@@ -299,7 +299,6 @@ def upgrade() -> None:
             name=op.f("fk_calls_tenant_id_execution_id"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_calls_tenant_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
         sa.UniqueConstraint("step_id", "key", name=op.f("uq_calls_step_id_key")),
     )
@@ -357,9 +356,6 @@ def upgrade() -> None:
             name=op.f("fk_execution_events_tenant_id_execution_id"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenants.id"], name=op.f("fk_execution_events_tenant_id"), ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("execution_id", "seq", name=op.f("pk_execution_events")),
     )
     op.create_table(
@@ -405,9 +401,6 @@ def upgrade() -> None:
             ["executions.tenant_id", "executions.id"],
             name=op.f("fk_task_executions_tenant_id_execution_id"),
             ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id"], ["tenants.id"], name=op.f("fk_task_executions_tenant_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task_executions")),
         sa.UniqueConstraint("execution_id", "node", "path", name=op.f("uq_task_executions_execution_id_node_path")),
