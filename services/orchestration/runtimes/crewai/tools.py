@@ -1,0 +1,69 @@
+"""The tools of an agent in a step: crewAI's tool objects, answered through the journal and without a thread."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from crewai.tools import BaseTool
+from pydantic import BaseModel, PrivateAttr
+
+from services.orchestration.engine.ports import AgentPlan, StepCalls, ToolSpec
+from shared.kit.json import JsonObject
+
+KNOWLEDGE_TOOL = "knowledge_search"
+
+
+class _AnyArguments(BaseModel):
+    """crewAI wants a class for a tool's arguments. Ours are JSON schema, checked where the tool runs."""
+
+
+class AgentTool(BaseTool):
+    """A tool that the agent loop can use: it knows its specification, and answers on the loop it is asked on."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> ToolSpec: ...
+
+    @abstractmethod
+    async def answer(self, arguments: JsonObject) -> str: ...
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        """crewAI's own way to run a tool, which blocks the event loop."""
+        raise NotImplementedError("a tool in a step is used through AgentTool.answer")
+
+
+class JournaledTool(AgentTool):
+    args_schema: type[BaseModel] = _AnyArguments
+
+    _spec: ToolSpec = PrivateAttr()
+    _calls: StepCalls = PrivateAttr()
+    _agent_id: UUID = PrivateAttr()
+    _knowledge_base_ids: tuple[UUID, ...] = PrivateAttr()
+
+    @classmethod
+    def of(cls, spec: ToolSpec, agent: AgentPlan, calls: StepCalls) -> "JournaledTool":
+        tool = cls(name=spec.name, description=spec.description)
+        tool._spec, tool._calls = spec, calls
+        tool._agent_id, tool._knowledge_base_ids = agent.id, agent.knowledge_base_ids
+        return tool
+
+    @property
+    def spec(self) -> ToolSpec:
+        return self._spec
+
+    async def answer(self, arguments: JsonObject) -> str:
+        return await self._calls.tool(
+            self._spec.name,
+            arguments,
+            agent_id=self._agent_id,
+            knowledge_base_ids=self._knowledge_base_ids,
+        )
+
+
+def tools_of(agent: AgentPlan, calls: StepCalls) -> Sequence[JournaledTool]:
+    """The agent's tools. One that has knowledge bases can search them without being told that it may."""
+    names = dict.fromkeys(agent.tools)
+    if agent.knowledge_base_ids:
+        names[KNOWLEDGE_TOOL] = None
+    return [JournaledTool.of(calls.describe_tool(name), agent, calls) for name in names]
