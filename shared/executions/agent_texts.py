@@ -1,0 +1,68 @@
+"""Role, goal and backstory of an agent are templates over the inputs of the execution it works in.
+
+They are rendered when the snapshot is taken: the inputs are known then, and a text that cannot be rendered
+is refused before anything is spent.
+"""
+
+from collections.abc import Iterator
+
+from shared.database.tables.agents import Agent
+from shared.executions.pool import Pool
+from shared.kit.json import JsonObject
+from shared.workflow.expressions import ExpressionError, Meter, compile_template
+from shared.workflow.graph import Graph
+from shared.workflow.problems import Problem, error
+
+TEXTS = ("role", "goal", "backstory")
+
+
+def agent_text_problems(graph: Graph, pool: Pool) -> Iterator[Problem]:
+    """For each place that names an agent: what its texts ask for and the graph does not give."""
+    for mention in pool.mentions:
+        agent = pool.agents.get(mention.id) if mention.kind == "agent" else None
+        if agent is None:
+            continue
+        for text, complaint in _complaints(agent, graph.inputs):
+            message = f"node {mention.node!r}, {mention.field}: the {text} of agent {agent.name!r} {complaint}"
+            yield error("agent_text_invalid", message, node=mention.node, field=mention.field)
+
+
+def _complaints(agent: Agent, inputs: JsonObject) -> Iterator[tuple[str, str]]:
+    for text in TEXTS:
+        try:
+            paths = compile_template(getattr(agent, text)).paths
+        except ExpressionError as broken:
+            yield text, f"cannot be read: {broken.message}"
+            continue
+        for path in paths:
+            if path[0] != "inputs":
+                yield text, f"may refer to inputs alone, not to {path[0]!r}"
+            elif len(path) > 1 and not _takes(inputs, path[1]):
+                yield text, f"asks for the input {path[1]!r}, which the workflow does not have"
+
+
+def _takes(schema: JsonObject, name: str | int) -> bool:
+    properties = schema.get("properties")
+    return bool(schema.get("additionalProperties")) or (isinstance(properties, dict) and name in properties)
+
+
+def render(agent: Agent, inputs: JsonObject, meter: Meter) -> dict[str, str]:
+    """The texts for these inputs. Raises `ExpressionError`."""
+    return {text: compile_template(getattr(agent, text)).render({"inputs": inputs}, meter) for text in TEXTS}
+
+
+def render_alone(agent: Agent, inputs: JsonObject, meter: Meter) -> dict[str, str]:
+    """The texts of an agent at work outside the workflow that it was written for.
+
+    Inputs that it asks for in vain are called by their names, and a text that is no template stays as it is.
+    """
+    return {text: _render_alone(getattr(agent, text), inputs, meter) for text in TEXTS}
+
+
+def _render_alone(source: str, inputs: JsonObject, meter: Meter) -> str:
+    try:
+        template = compile_template(source)
+        asked = {str(path[1]): str(path[1]) for path in template.paths if path[0] == "inputs" and len(path) > 1}
+        return template.render({"inputs": {**asked, **inputs}}, meter)
+    except ExpressionError:
+        return source
