@@ -1,0 +1,37 @@
+"""Stock crewAI: `python -m benchmarks.baselines.stock_crew BASE_URL RUNS` prints its CPU milliseconds per run.
+
+The same crew by crewAI's own `Crew.kickoff`, as its documentation shows it: its own LLM class, fresh objects a run,
+nothing adjusted but telemetry, which would leave the machine.
+"""
+
+import os
+import sys
+import time
+
+os.environ.update(CREWAI_DISABLE_TELEMETRY="true", CREWAI_TRACING_ENABLED="false", OTEL_SDK_DISABLED="true")
+
+from crewai import LLM, Agent, Crew, Task  # noqa: E402 - telemetry is decided when crewAI is imported
+
+from benchmarks.crew import ROLES, agent, task  # noqa: E402
+
+
+def run(base_url: str, topic: str) -> str:
+    agents = [
+        Agent(**agent(role), llm=LLM(model="openai/fake", base_url=base_url, api_key="benchmark")) for role in ROLES
+    ]
+    tasks = [Task(**task(role, topic), agent=each) for role, each in zip(ROLES, agents, strict=True)]
+    return Crew(agents=agents, tasks=tasks).kickoff().raw
+
+
+def main() -> None:
+    base_url, runs = sys.argv[1], int(sys.argv[2])
+    run(base_url, "warm up")
+    before = time.process_time()
+    for number in range(runs):
+        if not run(base_url, f"topic {number}"):
+            raise SystemExit("the crew gave no answer")
+    print((time.process_time() - before) / runs * 1000)
+
+
+if __name__ == "__main__":
+    main()
