@@ -80,12 +80,29 @@ class CallFailed(Exception):
         self.details: JsonObject = details or {}
 
 
+class StepFailed(Exception):
+    """A step cannot give its output for a reason of its own, such as an answer in the wrong form.
+
+    A further attempt, if the node allows one and `retryable` is true, makes all its calls afresh.
+    """
+
+    def __init__(self, message: str, *, code: str, retryable: bool = True, details: JsonObject | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.retryable = retryable
+        self.details: JsonObject = details or {}
+
+
 @dataclass(slots=True)
 class StepRecord:
     """One visit of one node. `(node, path)` is unique in an execution; `path` is "" outside loops and maps.
 
-    `attempt` counts tries from 1. `generation` counts from 1 and goes up when a try failed for a reason other
-    than a call, so that the next try makes fresh calls instead of replaying those that led to the failure.
+    `attempt` counts tries from 1. `generation` counts from 1 and goes up when a try failed by itself, not by a
+    call or by its timeout, so that the next try makes fresh calls instead of replaying those that led to the
+    failure. A running step that is tried again has the last try's `error`.
+
+    Records are never changed once they are in a batch: a new state is a new record.
     """
 
     id: UUID
@@ -409,6 +426,16 @@ class AgentRuntime(Protocol):
     """Runs a crew to its end. Made by `runtimes/`; an agent_task is a crew of one agent and one task."""
 
     async def run_crew(self, plan: CrewPlan, calls: StepCalls) -> CrewResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """All that the engine reaches the world by."""
+
+    models: Models
+    tools: Tools
+    knowledge: Knowledge
+    agents: AgentRuntime
 
 
 class StepAborted(BaseException):
