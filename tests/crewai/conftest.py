@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+# Before a test imports crewAI itself: this is what isolates it.
+import services.orchestration.runtimes.crewai as crewai_runtime  # noqa: F401
+
 
 @pytest.fixture
 def together() -> Callable[..., Callable[..., Awaitable[str]]]:

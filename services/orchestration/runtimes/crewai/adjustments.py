@@ -1,7 +1,8 @@
 """What must change in crewAI, process-wide, before it may run inside a worker that serves many tenants.
 
-Importing this module makes the changes. Everything else is done by subclassing. Each adjustment says why it is there, and `tests/crewai/test_contracts.py`
-holds the crewAI behaviour that it leans on, so that a new version of crewAI fails there and not in production.
+Importing this module makes the changes; everything else is done by subclassing. Each says why it is there, and
+`tests/crewai/test_contracts.py` holds the behaviour that it leans on, so that a new version of crewAI fails in the
+tests and not in production.
 """
 
 import threading
@@ -51,8 +52,13 @@ def _forget_the_file_store() -> None:
     def no_files(*_: object) -> None:
         return None
 
-    crewai.crew.get_all_files = crewai.crew.clear_files = no_files
-    crewai.task.get_all_files = crewai.task.clear_task_files = no_files
+    for module, names in (
+        (crewai.crew, ("get_all_files", "clear_files")),
+        (crewai.task, ("get_all_files", "clear_task_files")),
+    ):
+        for name in names:
+            assert hasattr(module, name), f"crewAI no longer asks for {name}"
+            setattr(module, name, no_files)
 
 
 def _quiet_deprecated_fields(model: type[BaseModel]) -> None:

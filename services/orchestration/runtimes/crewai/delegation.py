@@ -83,7 +83,7 @@ class DelegationTool(AgentTool):
             return f"Error: these arguments are needed as text: {', '.join(missing)}"
         coworker = self._find(str(given["coworker"]))
         if coworker is None:
-            roles = "\n".join(f"- {each.role}" for each in self._coworkers)
+            roles = "\n".join(f"- {_loosely(each.role)}" for each in self._coworkers)
             return I18N_DEFAULT.errors("agent_tool_unexisting_coworker").format(coworkers=roles)
         task = Task(
             description=str(given[self._purpose.work]),
