@@ -3,8 +3,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.orchestration.engine.ports import CallFailed, CrewPlan, Effect, ModelReply, ModelRequest
-from services.orchestration.runtimes.crewai import CrewAIRuntime, CrewFailed
+from services.orchestration.engine.ports import CallFailed, CrewPlan, Effect, ModelReply, ModelRequest, StepFailed
+from services.orchestration.runtimes.crewai import CrewAIRuntime
 from tests.crewai.calls import MODEL_ID, MemoryCalls, calls_for, says, script
 from tests.crewai.plans import agent, one_task, task
 
@@ -241,7 +241,7 @@ async def test_a_conversation_that_outgrows_the_window_is_summarised():
 
 @pytest.mark.parametrize("text", ["", "  \n"])
 async def test_an_empty_answer_is_a_failure(text: str):
-    with pytest.raises(CrewFailed, match="writer: the model gave an empty answer") as failed:
+    with pytest.raises(StepFailed, match="writer: the model gave an empty answer") as failed:
         await runtime.run_crew(one_task(), MemoryCalls(script(says(text))))
     assert failed.value.code == "answer_empty"
 
@@ -288,7 +288,7 @@ async def test_an_agent_with_tools_that_answers_in_prose_is_asked_once_more():
 async def test_an_answer_that_never_fits_the_schema_is_a_failure(text: str):
     calls = MemoryCalls(script(says(text), says(text)))
 
-    with pytest.raises(CrewFailed, match=r"judge: .* output schema") as failed:
+    with pytest.raises(StepFailed, match=r"judge: .* output schema") as failed:
         await runtime.run_crew(one_task(agent("judge"), output_schema=SCHEMA), calls)
     assert failed.value.code == "answer_not_in_schema"
 

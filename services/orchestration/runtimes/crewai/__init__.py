@@ -11,7 +11,6 @@ from services.orchestration.runtimes.crewai import isolation as isolation
 from services.orchestration.runtimes.crewai import adjustments as adjustments
 
 # isort: split
-from services.orchestration.runtimes.crewai.errors import CrewFailed
 from services.orchestration.runtimes.crewai.runtime import CrewAIRuntime
 
-__all__ = ["CrewAIRuntime", "CrewFailed"]
+__all__ = ["CrewAIRuntime"]

@@ -11,9 +11,8 @@ from typing import Final
 from crewai.agents.parser import AgentAction
 from crewai.utilities.agent_utils import format_answer
 
-from services.orchestration.engine.ports import AgentPlan, ChatMessage, ModelReply, StepCalls, ToolCall
+from services.orchestration.engine.ports import AgentPlan, ChatMessage, ModelReply, StepCalls, StepFailed, ToolCall
 from services.orchestration.runtimes.crewai import compaction, prompts
-from services.orchestration.runtimes.crewai.errors import CrewFailed
 from services.orchestration.runtimes.crewai.model import StepModel
 from services.orchestration.runtimes.crewai.structured import NOT_GIVEN, read_answer
 from services.orchestration.runtimes.crewai.toolbox import ToolBox
@@ -117,7 +116,7 @@ class AgentLoop:
         if self._schema is not None:
             return await self._finish_in_schema(reply, self._schema)
         if not reply.text.strip():
-            raise CrewFailed(f"{self._agent.name}: the model gave an empty answer", code="answer_empty")
+            raise StepFailed(f"{self._agent.name}: the model gave an empty answer", code="answer_empty")
         return Answer(reply.text)
 
     async def _finish_in_schema(self, reply: ModelReply, schema: JsonObject) -> Answer:
@@ -129,7 +128,7 @@ class AgentLoop:
             self._messages.append(prompts.answer_in_schema(schema))
             answer = _structured(await self._ask(with_tools=False), schema)
         if answer is None:
-            raise CrewFailed(
+            raise StepFailed(
                 f"{self._agent.name}: the model's answer is not JSON of the task's output schema",
                 code="answer_not_in_schema",
             )

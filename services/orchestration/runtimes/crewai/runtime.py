@@ -15,7 +15,7 @@ from services.orchestration.runtimes.crewai.tools import tools_of
 class CrewAIRuntime:
     """Runs crews on the event loop of its caller. It keeps nothing between two runs.
 
-    Raises what the calls raise; `CrewFailed` if an agent gives no usable answer. Cancelling it, or a `StepAborted`
+    Raises what the calls raise; `StepFailed` if an agent gives no usable answer. Cancelling it, or a `StepAborted`
     out of any call, stops the crew where it is.
     """
 
