@@ -13,6 +13,7 @@ from shared.auth.tokens import KeyRing, TokenIssuer
 from shared.database.session import Database
 from shared.kit.settings import Settings
 from shared.security.encryption import Cipher
+from shared.tasks.doorbell import Doorbell
 from shared.web.throttle import Throttle
 
 
@@ -26,6 +27,7 @@ class Resources:
     tokens: TokenIssuer
     authenticator: Authenticator
     throttle: Throttle
+    doorbell: Doorbell
 
 
 @asynccontextmanager
@@ -37,6 +39,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
         broker_url, socket_timeout=5, socket_connect_timeout=2
     )
     cipher = Cipher.from_setting(settings.master_keys.get_secret_value())
+    doorbell = Doorbell(redis)
     life = timedelta(seconds=settings.access_token_seconds)
     keys = KeyRing(database, cipher, life)
     tokens = TokenIssuer(keys, settings.token_issuer, life)
@@ -50,8 +53,10 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             tokens=tokens,
             authenticator=Authenticator(database, tokens),
             throttle=Throttle(broker_url, redis),
+            doorbell=doorbell,
         )
     finally:
+        await doorbell.close()
         await redis.aclose()
         await database.close()
 

@@ -1,0 +1,55 @@
+"""The live side of an execution's stream: what is committed is told to whoever listens, and may be lost there.
+
+Readers see by `seq` when something is missing and read it from Postgres.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.database.tables.ledger import EventRow
+from shared.kit.json import dumps
+from shared.kit.logging import get_logger
+
+log = get_logger(__name__)
+
+# A worker that hears an execution's id here looks at once whether it was asked to stop.
+CANCEL_CHANNEL = "executions.cancel"
+
+_PATIENCE = 0.5
+
+
+def channel(execution_id: UUID) -> str:
+    """Carries JSON lists of events in the shape of `EventOut`."""
+    return f"executions:{execution_id}"
+
+
+def wire(event: EventRow) -> dict[str, Any]:
+    """An event as the stream shows it."""
+    step = None
+    if event.node is not None:
+        step = {"node": event.node, "path": event.path, "attempt": event.attempt}
+    return {"seq": event.seq, "type": event.type, "at": event.at.astimezone(UTC), "step": step, "data": event.data}
+
+
+async def announce(redis: Redis, events: Iterable[EventRow], *, cancelled: UUID | None = None) -> None:
+    """Publishes committed events, and that an execution was asked to stop. Quick, and never fails."""
+    lists: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        lists[event.execution_id].append(wire(event))
+    client: Any = redis  # redis-py leaves its pipelines half typed
+    try:
+        async with asyncio.timeout(_PATIENCE), client.pipeline(transaction=False) as pipeline:
+            for execution_id, listed in lists.items():
+                pipeline.publish(channel(execution_id), dumps(listed))
+            if cancelled is not None:
+                pipeline.publish(CANCEL_CHANNEL, str(cancelled))
+            await pipeline.execute()
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("live events not published", error=str(error))

@@ -1,0 +1,78 @@
+"""Executions that are not graphs: one function does the work, in recorded steps.
+
+    @job(ExecutionKind.INGESTION)
+    async def ingest(context: JobContext) -> Json:
+        text = await context.step("extract", lambda: extract(context.spec["document_id"]))
+
+A worker runs the jobs of the modules it was told to load.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from shared.database.session import Database
+from shared.executions.statuses import ExecutionKind
+from shared.kit.json import Json, JsonObject
+from shared.web.resources import Resources
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class JobContext(Protocol):
+    """What a job may use. It is cancelled like any coroutine; a job that is run again gets its recorded steps."""
+
+    execution_id: UUID
+    tenant_id: UUID
+    inputs: JsonObject
+    spec: JsonObject
+    database: Database
+    resources: Resources
+
+    async def step(self, name: str, run: Callable[[], Awaitable[Json]]) -> Json:
+        """The result of `run`, recorded under `name`. On replay it is the record, and `run` is not called.
+
+        `run` may be called again when the worker died before its result was recorded: it must be repeatable.
+        Names are unique within the job and the same on replay.
+        """
+        ...
+
+    def log(self, level: LogLevel, message: str, **data: Any) -> None:
+        """A line on the execution's stream."""
+        ...
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """How far a stage has come. May be called often: watchers are told a few times a second."""
+        ...
+
+
+class JobFailed(Exception):
+    """The job cannot be done, for a reason that belongs to its input: the execution fails with this error."""
+
+    def __init__(self, code: str, message: str, details: JsonObject | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details: JsonObject = details or {}
+
+
+Job = Callable[[JobContext], Awaitable[Json]]
+J = TypeVar("J", bound=Job)
+
+_jobs: dict[str, Job] = {}
+
+
+def job(kind: ExecutionKind | str) -> Callable[[J], J]:
+    """Makes the function what runs executions of this kind."""
+
+    def register(function: J) -> J:
+        known = _jobs.setdefault(kind, function)
+        if known is not function:
+            raise ValueError(f"two jobs for executions of kind {kind!r}: {known!r} and {function!r}")
+        return function
+
+    return register
+
+
+def find_job(kind: str) -> Job | None:
+    return _jobs.get(kind)

@@ -1,0 +1,115 @@
+"""How an execution, its steps, its calls and its events look over the wire, whichever service answers with them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import computed_field
+
+from shared.executions.statuses import (
+    CallEffect,
+    CallKind,
+    CallStatus,
+    ExecutionKind,
+    ExecutionStatus,
+    Lane,
+    StepStatus,
+)
+from shared.web.schemas import Money, ResponseModel, Timestamp
+
+
+def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    return None if start is None or end is None else round((end - start).total_seconds() * 1000)
+
+
+class _Timed(ResponseModel):
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+
+    @computed_field
+    @property
+    def duration_ms(self) -> int | None:
+        """From the first start to the end; null before the end."""
+        return _milliseconds(self.started_at, self.finished_at)
+
+
+class ExecutionSummary(_Timed):
+    """An execution as lists show it: without what may be large."""
+
+    id: UUID
+    kind: ExecutionKind
+    lane: Lane
+    name: str
+    status: ExecutionStatus
+    priority: int
+    workflow_id: UUID | None
+    workflow_version: int | None
+    agent_id: UUID | None
+    parent_id: UUID | None
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost: Money
+    call_count: int
+    error: dict[str, Any] | None
+    correlation_id: str | None
+    created_by: UUID | None
+    created_at: Timestamp
+    cancel_requested_at: Timestamp | None
+
+
+class ExecutionOut(ExecutionSummary):
+    inputs: dict[str, Any]
+    output: Any
+
+
+class StepOut(_Timed):
+    id: UUID
+    node: str
+    type: str
+    path: str
+    attempt: int
+    status: StepStatus
+    input: Any
+    output: Any
+    error: dict[str, Any] | None
+
+
+class CallSummary(_Timed):
+    """One line of the journal without what was said."""
+
+    id: UUID
+    step_id: UUID
+    key: str
+    kind: CallKind
+    effect: CallEffect
+    name: str
+    model_id: UUID | None
+    agent_id: UUID | None
+    status: CallStatus
+    error: dict[str, Any] | None
+    input_tokens: int
+    output_tokens: int
+    cost: Money
+    tries: int
+
+
+class CallOut(CallSummary):
+    request: Any
+    response: Any
+
+
+class EventStep(ResponseModel):
+    node: str
+    path: str
+    attempt: int
+
+
+class EventOut(ResponseModel):
+    """One line of an execution's stream, in the same shape wherever it is read."""
+
+    seq: int
+    type: str
+    at: Timestamp
+    step: EventStep | None
+    data: dict[str, Any]

@@ -1,0 +1,61 @@
+"""The words of the ledger, as the API speaks them."""
+
+from enum import StrEnum
+
+
+class ExecutionStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDS
+
+
+_ENDS = frozenset((ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED))
+
+
+class ExecutionKind(StrEnum):
+    WORKFLOW = "workflow"
+    AGENT_JOB = "agent_job"
+    INGESTION = "ingestion"
+
+
+class Lane(StrEnum):
+    """Queues of their own, so that a flood of documents does not hold up those who wait for an answer."""
+
+    DEFAULT = "default"
+    INGESTION = "ingestion"
+
+
+class StepStatus(StrEnum):
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class CallKind(StrEnum):
+    LLM = "llm"
+    TOOL = "tool"
+    KNOWLEDGE = "knowledge"
+    HTTP = "http"
+
+
+class CallEffect(StrEnum):
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    ONCE = "once"
+
+
+class CallStatus(StrEnum):
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"

@@ -1,0 +1,152 @@
+"""Starting work: an execution is accepted in the same transaction as whatever made it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Header
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from shared.database.session import ReadSession, WriteSession
+from shared.database.tables.ledger import EventRow, ExecutionRow
+from shared.executions.errors import IdempotencyMismatch
+from shared.executions.statuses import ExecutionKind, ExecutionStatus, Lane
+from shared.kit.ids import new_id
+from shared.kit.json import Json, JsonObject, content_hash
+from shared.kit.storable import storable
+
+Ring = Callable[[], Awaitable[None]]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="The same key with the same body starts one execution, however often it is sent.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An execution to be. `spec` is everything it runs on, snapshotted; a change made later does not reach it.
+
+    With `idempotency_key` give as `request` what the caller asked for, body and path: it is what tells a repeated
+    request from another one that uses the same key. The snapshot would not do, it changes with what it was taken of.
+    """
+
+    tenant_id: UUID
+    kind: ExecutionKind
+    name: str
+    spec: JsonObject
+    inputs: JsonObject
+    lane: Lane = Lane.DEFAULT
+    priority: int = 0
+    created_by: UUID | None = None
+    correlation_id: str | None = None
+    workflow_id: UUID | None = None
+    workflow_version: int | None = None
+    agent_id: UUID | None = None
+    parent_id: UUID | None = None
+    idempotency_key: str | None = None
+    request: Json = None
+
+
+async def submit(session: WriteSession, submission: Submission, ring: Ring) -> ExecutionRow:
+    """Queues the execution and rings for a worker once `session` has committed.
+
+    When the tenant used the idempotency key before, gives the execution of that time, or raises
+    `IdempotencyMismatch` if it was for another request. Of many at once with one key, one is queued.
+    """
+    row = _row(submission)
+    if not await _insert(session, row):
+        earlier = await find_submitted(session, row.idempotency_key, submission.kind, submission.request)
+        assert earlier is not None, "the conflict that stopped the insert was with this row"
+        return earlier
+    await session.execute(
+        insert(EventRow).values(
+            tenant_id=row.tenant_id,
+            execution_id=row.id,
+            seq=1,
+            type="execution.status",
+            at=row.created_at,
+            data={"status": row.status},
+        )
+    )
+    # Nobody listens for an execution whose id nobody knows yet, so its first event is not published.
+    session.after_commit(ring)
+    return row
+
+
+async def find_submitted(
+    session: ReadSession, key: str | None, kind: ExecutionKind, request: Json
+) -> ExecutionRow | None:
+    """The execution that the tenant started with this key, to answer a repeated request before looking at what may
+    have changed since. Raises `IdempotencyMismatch` when the key was used for another request."""
+    if key is None:
+        return None
+    earlier = await session.scalar(select(ExecutionRow).where(ExecutionRow.idempotency_key == key))
+    if earlier is not None and earlier.request_hash != _request_hash(kind, request):
+        raise IdempotencyMismatch
+    return earlier
+
+
+def _request_hash(kind: ExecutionKind, request: Json) -> str:
+    return content_hash([kind.value, storable(request)])
+
+
+def _row(submission: Submission) -> ExecutionRow:
+    key = submission.idempotency_key
+    return ExecutionRow(
+        id=new_id(),
+        tenant_id=submission.tenant_id,
+        kind=submission.kind.value,
+        lane=submission.lane.value,
+        name=storable(submission.name),
+        spec=storable(submission.spec),
+        inputs=storable(submission.inputs),
+        status=ExecutionStatus.QUEUED.value,
+        priority=submission.priority,
+        epoch=0,
+        last_write=0,
+        attempts=0,
+        parent_id=submission.parent_id,
+        workflow_id=submission.workflow_id,
+        workflow_version=submission.workflow_version,
+        agent_id=submission.agent_id,
+        correlation_id=submission.correlation_id,
+        idempotency_key=key,
+        request_hash=None if key is None else _request_hash(submission.kind, submission.request),
+        last_seq=1,
+        input_tokens=0,
+        output_tokens=0,
+        cost=0,
+        call_count=0,
+        engine_version=1,
+        created_by=submission.created_by,
+    )
+
+
+async def _insert(session: WriteSession, row: ExecutionRow) -> bool:
+    """Waits for another transaction that holds the same key, and says whether this one made the execution."""
+    values: dict[str, Any] = {
+        column.key: getattr(row, column.key)
+        for column in ExecutionRow.__mapper__.columns
+        if getattr(row, column.key) is not None
+    }
+    done = await session.execute(
+        upsert(ExecutionRow)
+        .values(values)
+        .on_conflict_do_nothing(
+            index_elements=["tenant_id", "idempotency_key"],
+            index_where=ExecutionRow.idempotency_key.is_not(None),
+        )
+        .returning(ExecutionRow.created_at)
+    )
+    created_at = done.scalar_one_or_none()
+    if created_at is not None:
+        row.created_at = created_at
+    return created_at is not None
