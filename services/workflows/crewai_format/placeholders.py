@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from shared.workflow.cel.errors import ExpressionError
 from shared.workflow.cel.parser import parse, parse_embedded
@@ -38,9 +39,8 @@ def placeholders(text: str) -> list[str]:
 
 def to_template(text: str) -> str:
     """A crewAI text as a template that renders the same; braces that are no placeholder stay literal."""
-    parts = _crew_parts(text)
     written: list[str] = []
-    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+    for part, following in pairwise([*_crew_parts(text), ""]):
         if isinstance(part, _Input):
             written.append(f"{{{{ {input_expression(part.name)} }}}}")
         else:

@@ -111,7 +111,8 @@ class Reader:
     def leave_out(self, entry: Entry, read: Iterable[str], table: FieldTable) -> None:
         """Reports every field that was given a meaning in the file and has none here."""
         for name, node in entry.fields.items():
-            if name in read or name in table.harmless or node.value in (None, False, "", [], {}):
+            says_nothing = node.value is False or node.value in (None, "", [], {})
+            if name in read or name in table.harmless or says_nothing:
                 continue
             code, why = table.verdict(name)
             if names_python(node):

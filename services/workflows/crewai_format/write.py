@@ -100,7 +100,7 @@ def _json_task(task: CrewTask) -> JsonObject:
 
 
 def _given(fields: JsonObject) -> JsonObject:
-    return {name: value for name, value in fields.items() if value not in (None, False, [], {})}
+    return {name: value for name, value in fields.items() if value is not False and value not in (None, [], {})}
 
 
 def _json(value: Json) -> str:
