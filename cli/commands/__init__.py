@@ -1,0 +1,1 @@
+"""What the command's words do. Each module holds the words of one concern."""

@@ -1,0 +1,143 @@
+"""The demo: a fictional company's handbook, a crew of three that answers from it, and one question.
+
+Made through the public API, as anybody could make it; what is there already is used as it is.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from cli.api import Api
+from cli.credentials import Account, SignIn, request_token
+from cli.errors import ApiFailure, CommandError
+from cli.executions import Outcome, start, watch
+from cli.stack.files import read_json, write_json
+from cli.stack.layout import PROJECT_ROOT, Home
+from cli.view import ExecutionView
+
+EXAMPLES = PROJECT_ROOT / "examples"
+_EMAIL = "demo@quarterdeck.example"
+_LONGEST_INGESTION = 300.0
+_IN_WORK = ("pending", "queued", "processing")
+
+
+def ensure_account(home: Home, url: str) -> Account:
+    """The demo account of this data directory, registered if this installation does not know it yet."""
+    account = _account(home) or _new_account(home)
+    with httpx.Client(base_url=f"{url}/api/v1", timeout=30) as http:
+        try:
+            request_token(http, "/auth/login", asdict(account))
+        except ApiFailure as failure:
+            if failure.status != 401:
+                raise
+            names = {"display_name": "Demo", "tenant_name": "Demo"}
+            request_token(http, "/auth/register", {**asdict(account), **names})
+    return account
+
+
+def has_run(home: Home) -> bool:
+    stored = read_json(home.demo_file)
+    return bool(stored and stored.get("has_run"))
+
+
+def run(home: Home, url: str, console: Console) -> Outcome:
+    """Make what is missing, ask the demo's question, and show how the crew answers it."""
+    account = ensure_account(home, url)
+    demo = json.loads((EXAMPLES / "demo-workflow.json").read_text())
+    with Api(url, SignIn(home, account)) as api:
+        knowledge_base = _ensure_knowledge_base(api, demo["knowledge_base"], console)
+        workflow = _ensure_workflow(api, demo, knowledge_base)
+        question = demo["graph"]["inputs"]["properties"]["question"]["default"]
+        console.print(f"\n[bold]{escape(demo['name'])}[/]: {escape(question)}\n", highlight=False)
+        ended = watch(api, start(api, workflow, {"question": question}), ExecutionView(console))
+    write_json(home.demo_file, {**asdict(account), "has_run": True})
+    return ended
+
+
+def _account(home: Home) -> Account | None:
+    stored = read_json(home.demo_file)
+    return Account(stored["email"], stored["password"]) if stored else None
+
+
+def _new_account(home: Home) -> Account:
+    """Written down before it is registered: a crash in between must not leave an account nobody can use."""
+    account = Account(_EMAIL, secrets.token_urlsafe(12))
+    write_json(home.demo_file, {**asdict(account), "has_run": False})
+    return account
+
+
+def _ensure_knowledge_base(api: Api, wanted: Mapping[str, str], console: Console) -> str:
+    found = _named(api, "/knowledge-bases", wanted["name"])
+    if found is None:
+        body = {"name": wanted["name"], "description": wanted["description"]}
+        found = api.post("/knowledge-bases", body)["id"]
+    path = f"/knowledge-bases/{found}/documents"
+    present = {document["name"] for document in api.items(path)}
+    files = [file for file in sorted((EXAMPLES / wanted["folder"]).iterdir()) if file.name not in present]
+    if files:
+        console.print(f"Uploading {len(files)} documents to the knowledge base {wanted['name']!r}", highlight=False)
+        api.upload(path, files)
+    _await_documents(api, path, console)
+    return found
+
+
+def _await_documents(api: Api, path: str, console: Console) -> None:
+    deadline = time.monotonic() + _LONGEST_INGESTION
+    told: set[str] = set()
+    while True:
+        documents = list(api.items(path))
+        for document in documents:
+            if document["id"] not in told and document["status"] not in _IN_WORK:
+                told.add(document["id"])
+                console.print(f"  {_mark(document)} {escape(document['name'])}", highlight=False)
+        if len(told) == len(documents):
+            return
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"{len(documents) - len(told)} documents were not indexed within {_LONGEST_INGESTION:.0f} s.",
+                "The worker's log tells more.",
+            )
+        time.sleep(0.2)
+
+
+def _mark(document: Mapping[str, Any]) -> str:
+    return "[green]✓[/]" if document["status"] == "ready" else f"[red]✗ {document['status']}[/]"
+
+
+def _ensure_workflow(api: Api, demo: Mapping[str, Any], knowledge_base: str) -> str:
+    found = _named(api, "/workflows", demo["name"])
+    if found is not None:
+        return found
+    model = next(iter(api.items("/models")))["id"]
+    ids = {name: _ensure_agent(api, agent, model, knowledge_base) for name, agent in demo["agents"].items()}
+    graph = _with_ids(demo["graph"], ids)
+    body = {"name": demo["name"], "description": demo["description"], "graph": graph}
+    return api.post("/workflows", body)["id"]
+
+
+def _ensure_agent(api: Api, agent: Mapping[str, Any], model: str, knowledge_base: str) -> str:
+    found = _named(api, "/agents", agent["name"])
+    if found is not None:
+        return found
+    body = {name: value for name, value in agent.items() if name != "knowledge_bases"}
+    attached = [knowledge_base] if agent.get("knowledge_bases") else []
+    return api.post("/agents", {**body, "model_id": model, "knowledge_base_ids": attached})["id"]
+
+
+def _with_ids(graph: Any, ids: Mapping[str, str]) -> Any:
+    """The graph of the example names agents; a workflow has their ids."""
+    text = json.dumps(graph)
+    for name, agent_id in ids.items():
+        text = text.replace(json.dumps(f"agent:{name}"), json.dumps(agent_id))
+    return json.loads(text)
+
+
+def _named(api: Api, path: str, name: str) -> str | None:
+    return next((item["id"] for item in api.items(path, q=name) if item["name"] == name), None)

@@ -1,0 +1,117 @@
+"""Quarterdeck's own processes: the API in one piece or one process per service, and the worker."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from cli.stack.component import Component, http_answers
+from cli.stack.layout import PROJECT_ROOT
+from cli.stack.ports import LOOPBACK
+from cli.stack.process import Launch
+
+SERVICES = (
+    "auth",
+    "models",
+    "agents",
+    "knowledge_base",
+    "workflows",
+    "orchestration",
+    "execution_monitoring",
+    "analytics",
+)
+
+
+class WebProcess(Component):
+    """An ASGI app in a uvicorn of its own."""
+
+    ready_within = 60.0
+    stop_within = 8.0
+
+    def __init__(
+        self, name: str, title: str, app: str, *, port: int, environment: Mapping[str, str], log: Path
+    ) -> None:
+        super().__init__(log)
+        self.name = name
+        self.title = title
+        self._app = app
+        self._port = port
+        self._environment = environment
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self._port}"
+
+    def launch(self) -> Launch:
+        return Launch(
+            argv=[
+                sys.executable, "-m", "uvicorn", self._app, "--host", LOOPBACK, "--port", str(self._port),
+                "--no-server-header", "--no-access-log", "--log-level", "warning",
+                # Event streams never end by themselves; their readers take them up again elsewhere.
+                "--timeout-graceful-shutdown", "3",
+            ],
+            log=self.log,
+            environment=self._environment,
+            directory=PROJECT_ROOT,
+        )  # fmt: skip
+
+    async def probe(self) -> bool:
+        return await http_answers(self._port, "/readyz")
+
+
+class Worker(Component):
+    """Runs executions. Told to stop, it hands over what it has not finished."""
+
+    name = "worker"
+    title = "The worker"
+    stop_within = 15.0
+
+    def __init__(self, *, environment: Mapping[str, str], log: Path) -> None:
+        super().__init__(log)
+        self._environment = environment
+
+    @property
+    def url(self) -> str:
+        return ""
+
+    def launch(self) -> Launch:
+        return Launch(
+            argv=[sys.executable, "-m", "services.orchestration.worker"],
+            log=self.log,
+            environment=self._environment,
+            directory=PROJECT_ROOT,
+        )
+
+    async def probe(self) -> bool:
+        """It listens to nobody and needs no one to wait for it: what is started meanwhile is in the database."""
+        return self.process is not None and self.process.exit_code is None
+
+
+def one_process(port: int, environment: Mapping[str, str], logs: Path) -> list[WebProcess]:
+    return [
+        WebProcess("api", "The API", "gateway.embedded:app", port=port, environment=environment, log=logs / "api.log")
+    ]
+
+
+def one_process_each(
+    port: int, ports: Mapping[str, int], environment: Mapping[str, str], logs: Path
+) -> list[WebProcess]:
+    """Each service alone, and the gateway as a proxy before them."""
+    services = [
+        WebProcess(
+            name,
+            f"The service {name}",
+            f"services.{name}.main:app",
+            port=ports[name],
+            environment=environment,
+            log=logs / f"{name}.log",
+        )
+        for name in SERVICES
+    ]
+    gateway = WebProcess(
+        "gateway", "The gateway", "gateway.main:app", port=port, environment=environment, log=logs / "gateway.log"
+    )
+    return [*services, gateway]
