@@ -1,9 +1,10 @@
-"""Tables of the knowledge_base service. Vectors live in Chroma and can be rebuilt from `chunks`."""
+"""Tables of the knowledge_base service. The vectors that Chroma serves can be put there again from `chunks`."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,7 +33,9 @@ class Document(Identified, TenantOwned, Timestamped, Base):
             ["knowledge_bases.tenant_id", "knowledge_bases.id"],
             ondelete="CASCADE",
         ),
-        Index("ix_documents_knowledge_base_id_content_hash", "knowledge_base_id", "content_hash"),
+        # The same content is taken once, also when it comes twice at the same moment.
+        Index("uq_documents_knowledge_base_id_content_hash", "knowledge_base_id", "content_hash", unique=True),
+        Index("ix_documents_knowledge_base_id_id", "knowledge_base_id", "id"),
     )
 
     knowledge_base_id: Mapped[UUID]
@@ -61,6 +64,8 @@ class DocumentContent(TenantOwned, Base):
     document_id: Mapped[UUID] = mapped_column(primary_key=True)
     original: Mapped[bytes] = mapped_column(LargeBinary)
     text: Mapped[str | None] = mapped_column(Text)
+    # Format, where pages and headings begin in `text`, what could not be read.
+    structure: Mapped[dict[str, Any] | None]
 
 
 class Chunk(Identified, TenantOwned, Base):
@@ -80,3 +85,15 @@ class Chunk(Identified, TenantOwned, Base):
     start: Mapped[int]
     end: Mapped[int]
     tokens: Mapped[int]
+    # Little-endian float32. Only indexing reads it.
+    embedding: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+
+
+class KnowledgePurge(Identified, TenantOwned, Base):
+    """Vectors to be deleted from Chroma: of a document, or of a whole knowledge base. Gone once they are gone."""
+
+    __tablename__ = "knowledge_purges"
+
+    knowledge_base_id: Mapped[UUID]
+    document_id: Mapped[UUID | None]
+    tried_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

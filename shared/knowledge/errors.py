@@ -1,0 +1,19 @@
+from shared.web.errors import AppError, NotFound
+
+
+class KnowledgeBaseNotFound(NotFound):
+    code = "knowledge_base_not_found"
+    message = "There is no such knowledge base."
+
+
+class VectorStoreUnavailable(AppError):
+    status = 503
+    code = "vector_store_unavailable"
+    message = "The vector store (Chroma) does not answer. Try again in a moment."
+
+
+class VectorStoreRefused(AppError):
+    """A request of ours that Chroma does not take: a fault of ours, or a store that is not what we left."""
+
+    code = "vector_store_refused"
+    message = "The vector store (Chroma) refused the request."
