@@ -1,0 +1,93 @@
+"""The engine's `Tools` port over the catalogue."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.orchestration.adapters.tools import BuiltinTools
+from services.orchestration.engine.ports import CallFailed, Effect, Passage, ToolContext
+
+
+class Shelf:
+    """A knowledge port with these passages."""
+
+    def __init__(self, *passages: Passage) -> None:
+        self.passages = list(passages)
+        self.asked: list[tuple[UUID, Sequence[UUID], str, int, str]] = []
+
+    async def search(
+        self, tenant_id: UUID, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
+    ) -> list[Passage]:
+        self.asked.append((tenant_id, knowledge_base_ids, query, top_k, mode))
+        return self.passages
+
+
+def passage(text: str, page: int | None = None) -> Passage:
+    return Passage(uuid4(), uuid4(), "handbook.pdf", uuid4(), text, 0.9, page, 0, len(text))
+
+
+def context(*bases: UUID) -> ToolContext:
+    return ToolContext(uuid4(), uuid4(), bases, "key")
+
+
+async def test_knowledge_is_searched_in_the_bases_of_the_agent():
+    shelf = Shelf(passage("Left is port.", 3), passage("Right is starboard."))
+    where = context(uuid4(), uuid4())
+
+    answer = await BuiltinTools(shelf).call("knowledge_search", {"query": "left?", "top_k": 2}, where)
+
+    assert answer == "[1] handbook.pdf, page 3\nLeft is port.\n\n[2] handbook.pdf\nRight is starboard."
+    assert shelf.asked == [(where.tenant_id, where.knowledge_base_ids, "left?", 2, "vector")]
+
+
+async def test_finding_nothing_is_an_answer():
+    shelf = Shelf()
+    assert "Nothing was found" in await BuiltinTools(shelf).call("knowledge_search", {"query": "x"}, context(uuid4()))
+    assert shelf.asked[0][3] == 5
+
+
+async def test_without_knowledge_bases_nothing_is_searched():
+    shelf = Shelf()
+    assert (await BuiltinTools(shelf).call("knowledge_search", {"query": "x"}, context())).startswith("Error: you have")
+    assert shelf.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "answer"),
+    [
+        ("calculator", {"expression": "6*7"}, "42"),
+        ("calculator", {"expression": "6*"}, "Error: '6*' is not"),
+        ("calculator", {"expresion": "6*7"}, "Error: arguments: "),
+        ("calculator", {"expression": ["6*7"]}, "Error: expression: "),
+        ("text_statistics", {"text": "one two"}, '{"characters":7'),
+        ("current_time", {}, "20"),
+        ("current_time", {"timezone": "Mars"}, "Error: 'Mars'"),
+    ],
+)
+async def test_pure_tools_answer_in_words_whatever_they_are_given(name: str, arguments: dict, answer: str):
+    assert (await BuiltinTools(Shelf()).call(name, arguments, context())).startswith(answer)
+
+
+async def test_an_unknown_tool_is_a_failure():
+    tools = BuiltinTools(Shelf())
+    with pytest.raises(CallFailed) as failed:
+        tools.describe("shell")
+    assert (failed.value.code, failed.value.source, failed.value.retryable) == ("tool_unknown", "shell", False)
+    with pytest.raises(CallFailed):
+        await tools.call("shell", {}, context())
+
+
+async def test_a_failing_search_is_a_failure_and_no_answer():
+    class Down(Shelf):
+        async def search(self, *args: object) -> list[Passage]:
+            raise CallFailed("no vectors", code="unavailable", source="chroma", retryable=True)
+
+    with pytest.raises(CallFailed, match="no vectors"):
+        await BuiltinTools(Down()).call("knowledge_search", {"query": "x"}, context(uuid4()))
+
+
+def test_models_are_told_of_a_tool():
+    spec = BuiltinTools(Shelf()).describe("calculator")
+    assert (spec.name, spec.effect) == ("calculator", Effect.READ)
+    assert spec.parameters["required"] == ["expression"]
