@@ -40,7 +40,8 @@ def run(
 ) -> None:
     """Run a workflow and watch it live.
 
-    Shows the steps as they go and what the agents say. Exits with 0 only if it succeeded. Ctrl-C asks whether to cancel the execution or to leave it running.
+    Shows the steps as they go and what the agents say. Exits with 0 only if it succeeded. Ctrl-C asks whether to
+    cancel the execution or to leave it running.
     """
     with connect() as api:
         found = find_workflow(api, workflow)
