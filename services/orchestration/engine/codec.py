@@ -1,0 +1,133 @@
+"""What goes through the journal, as the JSON in which it is hashed, stored and read back."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from services.orchestration.engine.ports import (
+    CallFailed,
+    ChatMessage,
+    ModelReply,
+    ModelRequest,
+    Passage,
+    ToolCall,
+    Usage,
+)
+from shared.kit.json import JsonObject
+
+
+def model_request(request: ModelRequest) -> JsonObject:
+    """Fields that say nothing are left out, so that a new optional field changes no older request's hash."""
+    optional: JsonObject = {
+        "tools": [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in request.tools],
+        "response_schema": request.response_schema,
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+        "stop": list(request.stop),
+    }
+    return {
+        "model_id": str(request.model_id),
+        "messages": [_message(message) for message in request.messages],
+        **{name: value for name, value in optional.items() if value not in (None, [])},
+    }
+
+
+def _message(message: ChatMessage) -> JsonObject:
+    encoded: JsonObject = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        encoded["tool_calls"] = _tool_calls(message.tool_calls)
+    if message.tool_call_id is not None:
+        encoded["tool_call_id"] = message.tool_call_id
+    return encoded
+
+
+def _tool_calls(calls: Sequence[ToolCall]) -> list[JsonObject]:
+    return [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+
+
+def model_reply(reply: ModelReply) -> JsonObject:
+    return {
+        "text": reply.text,
+        "tool_calls": _tool_calls(reply.tool_calls),
+        "reasoning": reply.reasoning,
+        "data": reply.data,
+        "finish_reason": reply.finish_reason,
+        "usage": {
+            "input_tokens": reply.usage.input_tokens,
+            "output_tokens": reply.usage.output_tokens,
+            "cost": str(reply.usage.cost),
+        },
+    }
+
+
+def read_model_reply(stored: Any) -> ModelReply:
+    usage = stored["usage"]
+    return ModelReply(
+        text=stored["text"],
+        tool_calls=tuple(ToolCall(each["id"], each["name"], each["arguments"]) for each in stored["tool_calls"]),
+        reasoning=stored["reasoning"],
+        data=stored["data"],
+        usage=Usage(usage["input_tokens"], usage["output_tokens"], Decimal(usage["cost"])),
+        finish_reason=stored["finish_reason"],
+    )
+
+
+def passage(found: Passage) -> JsonObject:
+    return {
+        "knowledge_base_id": str(found.knowledge_base_id),
+        "document_id": str(found.document_id),
+        "document_name": found.document_name,
+        "chunk_id": str(found.chunk_id),
+        "text": found.text,
+        "score": found.score,
+        "page": found.page,
+        "start": found.start,
+        "end": found.end,
+    }
+
+
+def passages(found: Sequence[Passage]) -> list[JsonObject]:
+    return [passage(each) for each in found]
+
+
+def read_passages(stored: Any) -> list[Passage]:
+    return [
+        Passage(
+            knowledge_base_id=UUID(each["knowledge_base_id"]),
+            document_id=UUID(each["document_id"]),
+            document_name=each["document_name"],
+            chunk_id=UUID(each["chunk_id"]),
+            text=each["text"],
+            score=each["score"],
+            page=each["page"],
+            start=each["start"],
+            end=each["end"],
+        )
+        for each in stored
+    ]
+
+
+def call_failure(failure: CallFailed) -> JsonObject:
+    encoded: JsonObject = {
+        "code": failure.code,
+        "message": failure.message,
+        "source": failure.source,
+        "retryable": failure.retryable,
+    }
+    if failure.retry_after is not None:
+        encoded["retry_after"] = failure.retry_after
+    if failure.details:
+        encoded["details"] = failure.details
+    return encoded
+
+
+def read_call_failure(stored: JsonObject) -> CallFailed:
+    return CallFailed(
+        stored["message"],
+        code=stored["code"],
+        source=stored["source"],
+        retryable=stored["retryable"],
+        retry_after=stored.get("retry_after"),
+        details=stored.get("details"),
+    )

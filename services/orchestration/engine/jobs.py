@@ -1,0 +1,121 @@
+"""Executions without a graph: a coroutine whose named steps are recorded, so that a resumed job repeats none."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from services.orchestration.engine.ending import Ending, EndSignal, Reason
+from services.orchestration.engine.failures import error_object, unexpected
+from services.orchestration.engine.ports import (
+    CallFailed,
+    ExecutionState,
+    StepAborted,
+    StepFailed,
+    StepRecord,
+    StepStatus,
+)
+from services.orchestration.engine.recorder import StepRecorder
+from shared.kit.json import Json, JsonObject
+
+STEP_TYPE = "job"
+
+
+class JobSteps:
+    """What a job is handed: what it was submitted with, and the way to make its work durable."""
+
+    def __init__(self, state: ExecutionState, recorder: StepRecorder) -> None:
+        self.execution_id: UUID = state.id
+        self.tenant_id: UUID = state.tenant_id
+        self.spec: JsonObject = state.spec
+        self.inputs: JsonObject = state.inputs
+        self._recorder = recorder
+        self._recorded = {record.node: record for record in state.steps}
+        self._seen: set[str] = set()
+
+    async def step(self, name: str, run: Callable[[], Awaitable[Json]]) -> Json:
+        """Runs it, or answers what is on record of it. A step that failed raises `StepFailed`, then and on replay.
+
+        `name` tells the steps of a job apart: it is given once, and is the same whenever the job is run again.
+        """
+        if name in self._seen:
+            raise ValueError(f"two steps of this job are named {name!r}")
+        self._seen.add(name)
+        record = self._recorded.pop(name, None)
+        if record is not None and record.status is StepStatus.SUCCEEDED:
+            return record.output
+        if record is not None and record.status is StepStatus.FAILED:
+            raise _read_failure(record)
+        if record is None:
+            record = self._recorder.start(name, STEP_TYPE, name, None)
+        else:
+            self._recorder.resume(record, name)
+        return await self._run(record, run)
+
+    def log(self, level: str, message: str, **data: Json) -> None:
+        self._recorder.log(level, message, data)
+
+    def progress(self, stage: str, finished: int, total: int) -> None:
+        """How far a stage has come; a line of the log that a program can read."""
+        self._recorder.log("info", stage, {"progress": {"stage": stage, "done": finished, "total": total}})
+
+    async def _run(self, record: StepRecord, run: Callable[[], Awaitable[Json]]) -> Json:
+        try:
+            output = await run()
+        except Exception as error:  # recorded, and raised as the one kind that a replay raises too
+            failure = _failure(error, record.node)
+            told = error_object(
+                failure.code, failure.message, record.node, retryable=failure.retryable, details=failure.details
+            )
+            self._recorder.fail(record, told)
+            raise failure from error
+        self._recorder.succeed(record, output)
+        return output
+
+
+JobHandler = Callable[[JobSteps], Awaitable[Json]]
+
+
+class JobRun:
+    def __init__(self, handler: JobHandler, state: ExecutionState, recorder: StepRecorder, signal: EndSignal) -> None:
+        self._handler = handler
+        self._steps = JobSteps(state, recorder)
+        self._signal = signal
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._run())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _run(self) -> None:
+        try:
+            self._signal.end(Ending(Reason.DONE, output=await self._handler(self._steps)))
+        except asyncio.CancelledError:
+            if self._signal.ending is None:
+                raise
+        except (Exception, StepAborted) as error:  # noqa: BLE001  # whatever a job raises is how it failed
+            failure = _failure(error, "job")
+            told = error_object(failure.code, failure.message, retryable=failure.retryable, details=failure.details)
+            self._signal.end(Ending(Reason.FAILED, error=told))
+
+
+def _failure(error: BaseException, node: str) -> StepFailed:
+    match error:
+        case StepFailed():
+            return error
+        case CallFailed():
+            details = {**error.details, "source": error.source}
+            return StepFailed(error.message, code=error.code, retryable=error.retryable, details=details)
+        case _:
+            told = unexpected(error, node).error
+            return StepFailed(told["message"], code=told["code"])
+
+
+def _read_failure(record: StepRecord) -> StepFailed:
+    error = record.error or {}
+    return StepFailed(
+        error.get("message", "the step failed"),
+        code=error.get("code", "internal_error"),
+        retryable=error.get("retryable", False),
+        details=error.get("details"),
+    )

@@ -1,0 +1,21 @@
+"""Every node type the engine runs: one folder and one line each."""
+
+from collections.abc import Callable
+from typing import Any
+
+from services.orchestration.engine.steps.agent_task.step import AgentTaskStep
+from services.orchestration.engine.steps.base import Step
+from services.orchestration.engine.steps.condition.step import ConditionStep
+from services.orchestration.engine.steps.crew.step import CrewStep
+from services.orchestration.engine.steps.knowledge_search.step import KnowledgeSearchStep
+from services.orchestration.engine.steps.output.step import OutputStep
+from services.orchestration.engine.steps.transform.step import TransformStep
+
+STEPS: dict[str, Callable[[Any], Step]] = {
+    "agent_task": AgentTaskStep,
+    "crew": CrewStep,
+    "knowledge_search": KnowledgeSearchStep,
+    "condition": ConditionStep,
+    "transform": TransformStep,
+    "output": OutputStep,
+}
