@@ -165,7 +165,10 @@ class Script:
 
 
 def _native_call(call: dict[str, Any], n: int, request: ChatRequest) -> dict[str, Any]:
-    function = {"name": call["name"], "arguments": json.dumps(call.get("arguments", {}))}
+    arguments = call.get("arguments", {})
+    # Text goes out as it is: a model may write arguments that are no JSON.
+    raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    function = {"name": call["name"], "arguments": raw}
     identity = call.get("id") or f"call_{len(request.messages)}_{n}"
     return {"id": identity, "type": "function", "function": function}
 
@@ -256,9 +259,7 @@ def _sample_of_type(schema: dict[str, Any], root: dict[str, Any], name: str) -> 
     if kind == "boolean":
         return True
     return (
-        None
-        if kind == "null"
-        else f"sample {name}".ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+        None if kind == "null" else f"sample {name}".ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
     )
 
 

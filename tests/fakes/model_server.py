@@ -26,8 +26,6 @@ from aiohttp import web
 
 from tests.fakes.model_script import ChatRequest, Fault, Plan, Script
 
-_HEADERS_KEPT = ("authorization", "x-api-key", "idempotency-key", "user-agent", "host")
-
 
 class Journal:
     """Every request received. The file gets its line before the request is answered."""
@@ -38,7 +36,7 @@ class Journal:
         self._file: IO[bytes] | None = path.open("ab", buffering=0) if path else None
 
     def add(self, path: str, headers: Any, body: Any) -> dict[str, Any]:
-        kept = {name: headers[name] for name in _HEADERS_KEPT if name in headers}
+        kept = {name.lower(): value for name, value in headers.items()}
         entry = {"n": len(self.entries) + 1, "at": time.time(), "path": path, "headers": kept, "body": body}
         if self._file:
             self._file.write(orjson.dumps(entry) + b"\n")
@@ -240,9 +238,7 @@ def _provider_error(fault: Fault, code: str) -> dict[str, Any]:
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), status=status, headers=headers, content_type="application/json"
-    )
+    return web.Response(body=orjson.dumps(value), status=status, headers=headers, content_type="application/json")
 
 
 async def _serve(options: argparse.Namespace) -> None:

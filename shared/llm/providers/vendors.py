@@ -3,6 +3,7 @@
 Constructors are given every address and key they would otherwise look up; the transport below them enforces it.
 """
 
+import os
 from functools import cached_property
 from typing import Any, cast
 
@@ -19,6 +20,8 @@ from shared.net.policy import parse_url
 
 # The transport puts the record's key on the wire; SDKs only need to see that there is one.
 _KEY_IS_ELSEWHERE = "set-by-the-transport"
+# Google's client asks these, whatever it is told, and would turn to another API under the machine's own identity.
+_GOOGLE_SWITCHES = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")
 
 
 def openai(connection: Connection) -> ChatProvider:
@@ -75,6 +78,8 @@ def anthropic(connection: Connection) -> ChatProvider:
 def google(connection: Connection) -> ChatProvider:
     from langchain_google_genai import ChatGoogleGenerativeAI  # noqa: PLC0415
 
+    for switch in _GOOGLE_SWITCHES:
+        os.environ.pop(switch, None)
     credentials = {"x-goog-api-key": connection.api_key or ""}
     transport = httpx_transport(connection.session, _pin(connection, credentials))
     model = ChatGoogleGenerativeAI(
