@@ -1,3 +1,5 @@
+import functools
+import json
 import logging
 import re
 import sys
@@ -6,14 +8,28 @@ from typing import Any
 
 import structlog
 
+from shared.kit.json import dumps
+
 _SECRET_NAMES = re.compile(r"(password|secret|token|api_?key|authorization|cookie|credential)", re.IGNORECASE)
+
+
+@functools.lru_cache(1000)
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET_NAMES.search(name)) and not name.endswith("tokens")
 
 
 def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in event:
-        if _SECRET_NAMES.search(name) and not name.endswith(("_tokens", "tokens")):
+        if _is_secret(name):
             event[name] = "[redacted]"
     return event
+
+
+def _dumps(event: Any, **_: Any) -> str:
+    try:
+        return dumps(event)
+    except TypeError:  # a lone surrogate: orjson will not have it, and a log line must never raise
+        return json.dumps(event, default=str)
 
 
 def configure_logging(level: str = "INFO", fmt: str = "json") -> None:
@@ -25,7 +41,7 @@ def configure_logging(level: str = "INFO", fmt: str = "json") -> None:
         _redact,
     ]
     renderer: Any = (
-        structlog.processors.JSONRenderer() if fmt == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer(_dumps) if fmt == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],

@@ -18,6 +18,16 @@ def correlation_id() -> str:
     return _current.get()
 
 
+def is_sane(value: str) -> bool:
+    return bool(_SANE.fullmatch(value))
+
+
+def bind_correlation_id(value: str) -> None:
+    """For the task at hand and those it starts; a server runs every request in a task of its own."""
+    _current.set(value)
+    structlog.contextvars.bind_contextvars(correlation_id=value)
+
+
 class CorrelationMiddleware:
     """Takes a sane id from the caller, else makes one; gives it back on every answer."""
 
@@ -29,7 +39,7 @@ class CorrelationMiddleware:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        value = given if _SANE.fullmatch(given) else new_id().hex
+        value = given if is_sane(given) else new_id().hex
         token = _current.set(value)
 
         async def send_with_id(message: Message) -> None:
