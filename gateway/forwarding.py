@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
+from gateway.errors import BadRequest
 from gateway.http1 import Exchange, Headers
 from gateway.pool import Address
 
@@ -30,10 +31,6 @@ _NOT_RETURNED = HOP_BY_HOP | {b"date", b"server"}
 _UNSAFE_IN_TARGET = re.compile(rb"[^\x21-\x7e]")
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class BadRequest(Exception):
-    """The client's request cannot be written down so that every reader frames it the same way."""
 
 
 @dataclass(frozen=True, slots=True)

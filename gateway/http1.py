@@ -11,6 +11,8 @@ from typing import cast
 
 import httptools
 
+from gateway.errors import BadResponse, TimedOut, Unanswered
+
 Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -20,38 +22,6 @@ HIGH_WATER = 256 * 1024
 
 _INTERIM = frozenset({100, 102, 103})
 _WITHOUT_BODY = frozenset({204, 304})
-
-
-class UpstreamError(Exception):
-    """The service could not answer this request. Its name is added by whoever knows it."""
-
-    status = 502
-    code = "upstream_failed"
-
-
-class Unreachable(UpstreamError):
-    status = 503
-    code = "upstream_unavailable"
-
-
-class TimedOut(UpstreamError):
-    status = 504
-    code = "upstream_timeout"
-
-
-class BadResponse(UpstreamError):
-    """What came back is not HTTP that can be passed on safely, or it ended too early."""
-
-
-class Unanswered(BadResponse):
-    """A connection that had been idle was closed before a single byte of the answer came.
-
-    The service most likely closed it while the request was under way and never saw it.
-    """
-
-
-class ClientGone(Exception):
-    """The client left; nobody wants the answer any more."""
 
 
 class Exchange:

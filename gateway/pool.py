@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from gateway.http1 import Connection, TimedOut, Unreachable
+from gateway.errors import TimedOut, Unreachable
+from gateway.http1 import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.forwarding import BadRequest, Framing, OutgoingRequest, outgoing_request, response_headers
-from gateway.http1 import ClientGone, Connection, Exchange, Unanswered, UpstreamError
+from gateway.errors import ClientGone, Unanswered, UpstreamError
+from gateway.forwarding import Framing, OutgoingRequest, outgoing_request, response_headers
+from gateway.http1 import Connection, Exchange
 from gateway.pool import Address, Pool, PoolLimits
-from gateway.replies import reply_error
 from gateway.websocket import relay_websocket
 from shared.kit.logging import get_logger
 
@@ -34,7 +34,7 @@ class _CutShort(Exception):
 
 
 class Proxy:
-    """Forwards to the service at `address` ("http://host:port"); `service` is named in errors."""
+    """Forwards to the service at `address` ("http://host:port"); raises errors that name `service`."""
 
     def __init__(
         self,
@@ -56,15 +56,12 @@ class Proxy:
             await self._forward(outgoing_request(scope, self.pool.address), receive, send)
         except ClientGone:
             log.info("client_left", service=self.service, path=scope["path"])
-        except BadRequest as error:
-            await reply_error(scope, send, 400, "bad_request", str(error))
         except _CutShort as error:
             # All that is left is to return without an end: our server then closes the client's connection.
             log.warning("response_cut_short", service=self.service, path=scope["path"], reason=str(error))
         except UpstreamError as error:
-            log.warning("upstream_failed", service=self.service, path=scope["path"], reason=str(error))
-            message = f"The service '{self.service}' {error}."
-            await reply_error(scope, send, error.status, error.code, message, [{"service": self.service}])
+            log.warning("upstream_failed", service=self.service, path=scope["path"], reason=error.text)
+            raise error.of(self.service) from error
 
     def close(self) -> None:
         self.pool.close()

@@ -1,46 +1,26 @@
 """The gateway's own answers, in the one error shape."""
 
-from typing import Any
-
-from starlette.types import Scope, Send
+from starlette.types import Send
 
 from shared.kit.json import dumps
-
-CORRELATION_HEADER = b"x-correlation-id"
-
-
-def error_body(scope: Scope, code: str, message: str, details: list[dict[str, Any]] | None = None) -> bytes:
-    error = {
-        "code": code,
-        "message": message,
-        "details": details or [],
-        "correlation_id": correlation_id(scope),
-    }
-    return dumps({"error": error}).encode()
+from shared.web.errors import AppError, error_body
 
 
-async def reply_error(
-    scope: Scope,
-    send: Send,
-    status: int,
-    code: str,
-    message: str,
-    details: list[dict[str, Any]] | None = None,
-    headers: list[tuple[bytes, bytes]] | None = None,
-) -> None:
-    body = error_body(scope, code, message, details)
-    start = [
+async def reply_error(send: Send, error: AppError) -> None:
+    await _send(send, "http.response", error)
+
+
+async def deny(send: Send, error: AppError) -> None:
+    """Refuses a WebSocket's handshake with an ordinary response, so that the client learns why."""
+    await _send(send, "websocket.http.response", error)
+
+
+async def _send(send: Send, kind: str, error: AppError) -> None:
+    body = dumps(error_body(error.code, error.text, error.details)).encode()
+    headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        *(headers or []),
+        *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
-
-
-def correlation_id(scope: Scope) -> str:
-    """The id the correlation middleware has written into the request's headers."""
-    for name, value in scope["headers"]:
-        if name == CORRELATION_HEADER:
-            return value.decode("latin-1")
-    return ""
+    await send({"type": f"{kind}.start", "status": error.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

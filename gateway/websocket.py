@@ -6,12 +6,12 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from gateway.forwarding import HOP_BY_HOP, BadRequest, forwarded_headers, host, request_target
-from gateway.http1 import TimedOut, Unreachable
+from gateway.errors import TimedOut, Unreachable
+from gateway.forwarding import HOP_BY_HOP, forwarded_headers, host, request_target
 from gateway.pool import Address
-from gateway.replies import error_body
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
@@ -41,19 +41,12 @@ async def relay_websocket(service: str, address: Address, scope: Scope, receive:
     try:
         upstream = await _open(address, scope)
     except InvalidStatus as error:
-        response = error.response
-        await _deny(send, response.status_code, bytes(response.body or b""), response.headers.get("content-type"))
-        return
-    except BadRequest as error:
-        await _deny(send, 400, error_body(scope, "bad_request", str(error)), "application/json")
+        await _deny(send, error.response)
         return
     except (OSError, InvalidHandshake, InvalidURI) as error:
         log.warning("upstream_failed", service=service, path=scope["path"], reason=str(error))
         failure = TimedOut if isinstance(error, TimeoutError) else Unreachable
-        message = f"The service '{service}' cannot be reached."
-        body = error_body(scope, failure.code, message, [{"service": service}])
-        await _deny(send, failure.status, body, "application/json")
-        return
+        raise failure("cannot be reached").of(service) from error
     try:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
         await _relay(upstream, receive, send)
@@ -82,11 +75,12 @@ async def _open(address: Address, scope: Scope) -> ClientConnection:
     )
 
 
-async def _deny(send: Send, status: int, body: bytes, content_type: str | None) -> None:
-    """Refuses the handshake with an ordinary response, so that the client learns why."""
-    headers = [(b"content-type", (content_type or "application/octet-stream").encode("latin-1"))]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+async def _deny(send: Send, response: Response) -> None:
+    """Passes the service's refusal on, so that the client learns why."""
+    content_type = response.headers.get("content-type", "application/octet-stream")
+    headers = [(b"content-type", content_type.encode("latin-1"))]
+    await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body or b"")})
 
 
 async def _relay(upstream: ClientConnection, receive: Receive, send: Send) -> None:
