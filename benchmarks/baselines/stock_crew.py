@@ -10,9 +10,9 @@ import time
 
 os.environ.update(CREWAI_DISABLE_TELEMETRY="true", CREWAI_TRACING_ENABLED="false", OTEL_SDK_DISABLED="true")
 
-from crewai import LLM, Agent, Crew, Task  # noqa: E402 - telemetry is decided when crewAI is imported
+from crewai import LLM, Agent, Crew, Task
 
-from benchmarks.crew import ROLES, agent, task  # noqa: E402
+from benchmarks.crew import ROLES, agent, task
 
 
 def run(base_url: str, topic: str) -> str:

@@ -173,8 +173,9 @@ async def run_product(
     workers: int = 1,
     **environment: str,
 ) -> AsyncGenerator[Product]:
-    """Starts the product on the components and database that `settings` name, and stops it."""
-    logs.mkdir(parents=True, exist_ok=True)
+    """Starts the product on the components and database that `settings` name, and stops it.
+
+    `logs` is a directory that is there."""
     port = find_free()
     ports = {name: find_free() for name in SERVICES} if composition == "split" else {}
     given = {
