@@ -14,3 +14,13 @@ class ExecutionEnded(Conflict):
 class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
     message = "This Idempotency-Key was used for another request."
+
+
+class WorkflowNotFound(NotFound):
+    code = "workflow_not_found"
+    message = "There is no such workflow."
+
+
+class VersionNotFound(NotFound):
+    code = "version_not_found"
+    message = "The workflow has no such version."

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import ARRAY, any_, literal, select
+from sqlalchemy import Uuid as UuidType
 
 from shared.database.session import ReadSession
 from shared.database.tables.agents import Agent, AgentKnowledgeBase
@@ -14,9 +15,13 @@ from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.models import Model
 from shared.kit.json import JsonObject
 from shared.workflow.configs import NODE_CONFIGS
-from shared.workflow.graph import Graph
+from shared.workflow.graph import Graph, Node
 from shared.workflow.texts import Marked, Refers, marked
 from shared.workflow.validate import References
+
+Record = TypeVar("Record", Agent, Model, KnowledgeBase)
+
+_UUID_LENGTHS = (32, 36)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,91 +36,100 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Only what the graph names and what the tenant really has; the rest is for validation to miss."""
+    """What of the ids in the graph, and in its agents, the tenant really has; the rest is for validation to miss.
+
+    `mentions` are the places that name something, in those nodes whose config is valid.
+    """
 
     mentions: Sequence[Mention]
     agents: dict[UUID, Agent]
     agent_knowledge_bases: dict[UUID, tuple[UUID, ...]]
     models: dict[UUID, Model]
-    knowledge_bases: frozenset[UUID]
+    knowledge_bases: dict[UUID, KnowledgeBase]
 
     def references(self) -> References:
         return References(
             agents={agent.id: agent.model_id for agent in self.agents.values()},
             models=self.models.keys(),
-            knowledge_bases=self.knowledge_bases,
+            knowledge_bases=self.knowledge_bases.keys(),
         )
 
 
 async def read_pool(session: ReadSession, graph: JsonObject) -> Pool:
     """A graph that is not well formed names nothing."""
-    mentions = list(_mentions(graph))
-    agents = await _read_agents(session, {m.id for m in mentions if m.kind == "agent"})
-    model_ids = {m.id for m in mentions if m.kind == "model"} | {agent.model_id for agent in agents.values()}
+    try:
+        nodes = Graph.model_validate(graph).nodes
+    except ValidationError:
+        nodes = ()
+    ids = {found for node in nodes for found in _ids(node.config)}
+    agents = await _read(session, Agent, ids)
+    attached = await _read_attached(session, agents.keys())
     return Pool(
-        mentions=mentions,
+        mentions=[mention for node in nodes for mention in _mentions(node)],
         agents=agents,
-        agent_knowledge_bases=await _read_agent_knowledge_bases(session, agents.keys()),
-        models=await _read_models(session, model_ids),
-        knowledge_bases=await _read_knowledge_bases(session, {m.id for m in mentions if m.kind == "knowledge_base"}),
+        agent_knowledge_bases=attached,
+        models=await _read(session, Model, ids | {agent.model_id for agent in agents.values()}),
+        knowledge_bases=await _read(session, KnowledgeBase, ids.union(*attached.values())),
     )
 
 
-def _mentions(graph: JsonObject) -> Iterator[Mention]:
-    try:
-        parsed = Graph.model_validate(graph)
-    except ValidationError:
-        return
-    for node in parsed.nodes:
-        for each in _marked_of(node.type, node.config):
-            if isinstance(each.mark, Refers):
-                yield Mention(node.id, each.field, each.mark.kind, each.value)
+def _ids(value: Any) -> Iterator[UUID]:
+    """Everything that may be an id, wherever it stands: drafts are looked up too."""
+    match value:
+        case str() if len(value) in _UUID_LENGTHS:
+            try:
+                yield UUID(value)
+            except ValueError:
+                return
+        case dict():
+            for each in value.values():  # pyright: ignore[reportUnknownVariableType]
+                yield from _ids(each)
+        case list():
+            for each in value:  # pyright: ignore[reportUnknownVariableType]
+                yield from _ids(each)
+        case _:
+            return
 
 
-def _marked_of(node_type: str, config: JsonObject) -> Iterator[Marked]:
-    model = NODE_CONFIGS.get(node_type)
+def _mentions(node: Node) -> Iterator[Mention]:
+    for each in _marked(node):
+        if isinstance(each.mark, Refers):
+            yield Mention(node.id, each.field, each.mark.kind, each.value)
+
+
+def _marked(node: Node) -> Iterator[Marked]:
+    model = NODE_CONFIGS.get(node.type)
     if model is None:
         return iter(())
     try:
-        return marked(model.model_validate(config))
+        return marked(model.model_validate(node.config))
     except ValidationError:
         return iter(())
 
 
-T = TypeVar("T", Agent, Model)
-
-
-async def _read_agents(session: ReadSession, ids: Iterable[UUID]) -> dict[UUID, Agent]:
+async def _read(session: ReadSession, record: type[Record], ids: Iterable[UUID]) -> dict[UUID, Record]:
     wanted = list(ids)
     if not wanted:
         return {}
-    return {agent.id: agent for agent in await session.scalars(select(Agent).where(Agent.id.in_(wanted)))}
+    found = await session.scalars(select(record).where(record.id == any_(_array(wanted))))
+    return {each.id: each for each in found}
 
 
-async def _read_models(session: ReadSession, ids: Iterable[UUID]) -> dict[UUID, Model]:
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    return {model.id: model for model in await session.scalars(select(Model).where(Model.id.in_(wanted)))}
-
-
-async def _read_knowledge_bases(session: ReadSession, ids: Iterable[UUID]) -> frozenset[UUID]:
-    wanted = list(ids)
-    if not wanted:
-        return frozenset()
-    return frozenset(await session.scalars(select(KnowledgeBase.id).where(KnowledgeBase.id.in_(wanted))))
-
-
-async def _read_agent_knowledge_bases(session: ReadSession, ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, ...]]:
-    wanted = list(ids)
+async def _read_attached(session: ReadSession, agent_ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, ...]]:
+    wanted = list(agent_ids)
     if not wanted:
         return {}
     statement = (
         select(AgentKnowledgeBase.agent_id, AgentKnowledgeBase.knowledge_base_id)
-        .where(AgentKnowledgeBase.agent_id.in_(wanted))
+        .where(AgentKnowledgeBase.agent_id == any_(_array(wanted)))
         .order_by(AgentKnowledgeBase.knowledge_base_id)
     )
     attached: dict[UUID, tuple[UUID, ...]] = {}
     for agent_id, knowledge_base_id in await session.execute(statement):
         attached[agent_id] = (*attached.get(agent_id, ()), knowledge_base_id)
     return attached
+
+
+def _array(ids: list[UUID]) -> Any:
+    # One parameter however many ids there are: a list of thousands would be a statement of its own each time.
+    return literal(ids, ARRAY(UuidType))

@@ -13,6 +13,7 @@ from shared.database.tables.agents import Agent
 from shared.executions.agent_texts import agent_text_problems, render, render_alone
 from shared.executions.pool import Pool, read_pool
 from shared.kit.json import JsonObject
+from shared.kit.storable import storable
 from shared.web.errors import AppError, ErrorDetail
 from shared.workflow.expressions import ExpressionError, Meter
 from shared.workflow.graph import Graph
@@ -84,7 +85,7 @@ def _problems(graph: JsonObject, pool: Pool) -> list[Problem]:
 
 def _snapshot(graph: JsonObject, inputs: JsonObject, pool: Pool, about: JsonObject, render_: _Render) -> Snapshot:
     parsed = Graph.model_validate(graph)
-    filled = with_defaults(parsed.inputs, inputs)
+    filled = with_defaults(parsed.inputs, storable(inputs))
     _refuse(InputsInvalid, validate_inputs(parsed, filled))
     meter = Meter()
     agents = {str(agent.id): _agent(agent, pool, filled, meter, render_) for agent in pool.agents.values()}

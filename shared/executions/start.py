@@ -1,0 +1,85 @@
+"""Starting a workflow: the same whichever route asks for it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+
+from shared.auth.principal import Principal
+from shared.database.session import WriteSession
+from shared.database.tables.ledger import ExecutionRow
+from shared.database.tables.workflows import Workflow, WorkflowVersion
+from shared.executions.errors import VersionNotFound, WorkflowNotFound
+from shared.executions.snapshot import snapshot_workflow
+from shared.executions.statuses import ExecutionKind
+from shared.executions.submit import Submission, find_submitted, submit
+from shared.kit.json import JsonObject
+from shared.web.context import correlation_id
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStart:
+    """`version=None` is the latest one there is when the execution is accepted."""
+
+    workflow_id: UUID
+    inputs: JsonObject
+    version: int | None = None
+    idempotency_key: str | None = None
+
+
+async def start_workflow(
+    session: WriteSession, caller: Principal, start: WorkflowStart, ring: Callable[[], Awaitable[None]]
+) -> ExecutionRow:
+    """Queues an execution, or gives the one that was started with this key before.
+
+    Raises `WorkflowNotFound`, `VersionNotFound`, `WorkflowInvalid`, `InputsInvalid`, `IdempotencyMismatch`.
+    """
+    request: JsonObject = {
+        "workflow_id": str(start.workflow_id),
+        "inputs": start.inputs,
+        "version": start.version,
+    }
+    earlier = await find_submitted(session, start.idempotency_key, ExecutionKind.WORKFLOW, request)
+    if earlier is not None:
+        return earlier
+    workflow = await _hold(session, start.workflow_id)
+    version = await _version(session, workflow, start.version)
+    snapshot = await snapshot_workflow(
+        session,
+        version.graph,
+        start.inputs,
+        workflow_id=workflow.id,
+        workflow_name=workflow.name,
+        version=version.version,
+    )
+    submission = Submission(
+        tenant_id=caller.tenant_id,
+        kind=ExecutionKind.WORKFLOW,
+        name=workflow.name,
+        spec=snapshot.spec,
+        inputs=snapshot.inputs,
+        created_by=caller.user_id,
+        correlation_id=correlation_id(),
+        workflow_id=workflow.id,
+        workflow_version=version.version,
+        idempotency_key=start.idempotency_key,
+        request=request,
+    )
+    return await submit(session, submission, ring)
+
+
+async def _hold(session: WriteSession, workflow_id: UUID) -> Workflow:
+    """The workflow, which cannot be deleted until this transaction ends."""
+    statement = select(Workflow).where(Workflow.id == workflow_id).with_for_update(read=True, key_share=True)
+    workflow = await session.scalar(statement)
+    if workflow is None:
+        raise WorkflowNotFound
+    return workflow
+
+
+async def _version(session: WriteSession, workflow: Workflow, number: int | None) -> WorkflowVersion:
+    version = await session.get(WorkflowVersion, (workflow.id, number or workflow.latest_version))
+    if version is None:
+        raise VersionNotFound
+    return version
