@@ -58,3 +58,15 @@ def test_nobody_but_the_session_boundary_commits() -> None:
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             assert ".commit(" not in path.read_text() or path in allowed, path
+
+
+@pytest.mark.parametrize("app", ["gateway.embedded", "gateway.main"])
+def test_api_processes_never_import_crewai(app: str) -> None:
+    """It costs four seconds and 260 MB; and what it does on import has no place beside the sign-in."""
+    program = (
+        f"import sys, {app}\n"
+        "heavy = {'crewai', 'litellm', 'chromadb', 'torch'} & set(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
