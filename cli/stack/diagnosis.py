@@ -41,14 +41,22 @@ _KNOWN: list[tuple[re.Pattern[str], str, str]] = [
 
 
 def explain(title: str, exit_code: int | None, output: str, log: Path) -> StackError:
+    """`exit_code` None: it runs and does not answer."""
+    if error := explain_known(title, output, log):
+        return error
     ended = "runs but does not answer" if exit_code is None else f"ended at once ({describe_exit(exit_code)})"
+    last = _last_line(output)
+    said = f" Its last words: {last}" if last else ""
+    return StackError(f"{title} {ended}.{said}", f"Read its log: {log}")
+
+
+def explain_known(title: str, output: str, log: Path) -> StackError | None:
+    """Something about the machine that any component may trip over, if the log tells of it."""
     for pattern, problem, advice in _KNOWN:
         if found := pattern.search(output):
             name = next((group for group in found.groups() if group), "")
             return StackError(f"{title} {problem.format(name)}.", f"{advice} Its log: {log}")
-    last = _last_line(output)
-    said = f" Its last words: {last}" if last else ""
-    return StackError(f"{title} {ended}.{said}", f"Read its log: {log}")
+    return None
 
 
 def describe_exit(exit_code: int) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from cli.stack.component import Component
+from cli.stack.diagnosis import explain_known
 from cli.stack.errors import StackError
 from cli.stack.files import write_private
 from cli.stack.ports import LOOPBACK
@@ -27,6 +29,8 @@ OWNER = "quarterdeck"
 DATABASE = "quarterdeck"
 _AS_NOBODY_ELSE = ("unshare", "--user", "--map-user=1", "--map-group=1", "--")
 _LAST_OF_AN_ORPHAN = 20.0
+# What a server says that finds its machine in order and its data not.
+_COMPLAINT = re.compile(r"(?:FATAL|PANIC):\s+(.+)|(could not find the database system)")
 
 
 class Postgres(Component):
@@ -95,20 +99,11 @@ class Postgres(Component):
         return ours and len(lines) >= 8 and lines[7].strip() == "ready"
 
     def diagnose(self, exit_code: int | None) -> StackError:
-        reasons = [line for line in self.output().splitlines() if "FATAL:" in line or "PANIC:" in line]
-        corrupt = (
-            "could not open file",
-            "invalid",
-            "could not locate",
-            "incompatible",
-            "corrupt",
-            "could not read",
-        )
-        for line in reasons:
-            said = line.split(":  ", 1)[-1]
-            if any(word in said for word in corrupt) and "Permission denied" not in said:
-                return self._damaged(f"Postgres says: {said}")
-        return super().diagnose(exit_code)
+        output = self.output()
+        complaint = _COMPLAINT.search(output)
+        if exit_code is None or complaint is None or explain_known(self.title, output, self.log):
+            return super().diagnose(exit_code)
+        return self._damaged(f"Postgres says: {complaint[1] or complaint[2]}")
 
     def _damaged(self, why: str) -> StackError:
         home = self._directory.parent

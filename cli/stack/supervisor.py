@@ -111,10 +111,9 @@ class Supervisor:
         """Start it again whenever it ends, at once first and ever more slowly while it keeps ending."""
         pause = _FIRST_PAUSE
         while True:
-            begun = time.monotonic()
-            await self._until_it_ends(component)
-            if time.monotonic() - begun > _STEADY_AFTER:
+            if component.process is not None and await self._until_it_ends(component.process) > _STEADY_AFTER:
                 pause = _FIRST_PAUSE
+            self._tell_end(component)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
             component.restarts += 1
@@ -125,16 +124,18 @@ class Supervisor:
                 self._timeline.say(f"[red]{error.problem}[/] {error.advice}")
             self._publish()
 
-    async def _until_it_ends(self, component: Component) -> None:
-        process = component.process
-        if process is None or process.exit_code is not None:
-            return
+    async def _until_it_ends(self, process: Process) -> float:
+        """How long it has run."""
         while process.exit_code is None:  # noqa: ASYNC110 - nobody sets an event
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
+        return time.time() - process.started_at
+
+    def _tell_end(self, component: Component) -> None:
+        exit_code = component.process.exit_code if component.process else None
+        how = describe_exit(exit_code) if exit_code is not None else "it did not start"
         self._publish()
         self._timeline.say(
-            f"[yellow]{component.title} has ended ({describe_exit(process.exit_code)})[/]; starting it again. "
-            f"Its log: {component.log}"
+            f"[yellow]{component.title} has ended ({how})[/]; starting it again. Its log: {component.log}"
         )
 
     def _publish(self) -> None:
