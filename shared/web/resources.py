@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from shared.auth.authenticator import Authenticator
 from shared.auth.tokens import KeyRing, TokenIssuer
 from shared.database.session import Database
+from shared.events.hub import Hub
 from shared.kit.settings import Settings
 from shared.security.encryption import Cipher
 from shared.tasks.doorbell import Doorbell
@@ -28,6 +29,7 @@ class Resources:
     authenticator: Authenticator
     throttle: Throttle
     doorbell: Doorbell
+    hub: Hub
 
 
 @asynccontextmanager
@@ -43,6 +45,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
     life = timedelta(seconds=settings.access_token_seconds)
     keys = KeyRing(database, cipher, life)
     tokens = TokenIssuer(keys, settings.token_issuer, life)
+    hub = Hub(broker_url)
     try:
         yield Resources(
             settings=settings,
@@ -54,8 +57,10 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             authenticator=Authenticator(database, tokens),
             throttle=Throttle(broker_url, redis),
             doorbell=doorbell,
+            hub=hub,
         )
     finally:
+        await hub.close()
         await doorbell.close()
         await redis.aclose()
         await database.close()
