@@ -17,7 +17,7 @@ AT_ONCE = 100
 
 
 async def cpu_per_execution() -> list[Figure]:
-    """In turns with stock crewAI, so that a slow minute of the machine slows both. The provider's own CPU is left out."""
+    """In turns with stock crewAI, so that a slow minute of the machine slows both. The provider's CPU is left out."""
     with FakeModelServer(chunks=1) as provider:
         async with measured_stack(provider) as measured:
             client, workflow = await _prepare(measured)
