@@ -1,0 +1,149 @@
+"""All queries on agents. Row-level security narrows each of them to the caller's tenant."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, cast, delete, func, insert, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy.orm import InstrumentedAttribute
+
+from services.agents.schemas import AgentSort
+from shared.database.session import ReadSession, WriteSession
+from shared.database.tables.agents import Agent, AgentKnowledgeBase
+from shared.database.tables.knowledge import KnowledgeBase
+from shared.database.tables.models import Model
+from shared.database.tables.workflows import Workflow, WorkflowVersion
+
+# Where a graph names an agent. Lax mode looks into arrays by itself.
+_NAMES_AGENT = (
+    "$.nodes[*].config ? (@.agent_id == $agent || @.manager_agent_id == $agent"
+    " || @.agent_ids[*] == $agent || @.tasks[*].agent_id == $agent)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """By this column, then by id. `read` makes a value of the column from what a cursor holds."""
+
+    column: InstrumentedAttribute[Any]
+    descending: bool
+    read: Callable[[str], Any]
+
+
+def _name(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("no name has a NUL")
+    return value
+
+
+SORTINGS = {
+    AgentSort.NEWEST: Sorting(Agent.created_at, True, datetime.fromisoformat),
+    AgentSort.OLDEST: Sorting(Agent.created_at, False, datetime.fromisoformat),
+    AgentSort.NAME: Sorting(Agent.name, False, _name),
+    AgentSort.NAME_DOWN: Sorting(Agent.name, True, _name),
+    AgentSort.CHANGED: Sorting(Agent.updated_at, True, datetime.fromisoformat),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is given has to hold for each agent; `q` is looked for in its name, description and role."""
+
+    q: str | None = None
+    model_id: UUID | None = None
+    tool: str | None = None
+    knowledge_base_id: UUID | None = None
+
+    def conditions(self) -> Iterable[ColumnElement[bool]]:
+        if self.q:
+            fields = (Agent.name, Agent.description, Agent.role)
+            yield or_(*(field.icontains(self.q, autoescape=True) for field in fields))
+        if self.model_id is not None:
+            yield Agent.model_id == self.model_id
+        if self.tool is not None:
+            yield Agent.tools.contains([self.tool])
+        if self.knowledge_base_id is not None:
+            linked = select(AgentKnowledgeBase.agent_id)
+            yield Agent.id.in_(linked.where(AgentKnowledgeBase.knowledge_base_id == self.knowledge_base_id))
+
+
+async def agents(
+    session: ReadSession, filters: Filters, sorting: Sorting, after: tuple[Any, UUID] | None, limit: int
+) -> Sequence[Agent]:
+    keys = (sorting.column, Agent.id)
+    statement = (
+        select(Agent)
+        .where(*filters.conditions())
+        .order_by(*(key.desc() if sorting.descending else key for key in keys))
+        .limit(limit)
+    )
+    if after is not None:
+        place = tuple_(*keys)
+        statement = statement.where(place < after if sorting.descending else place > after)
+    return (await session.scalars(statement)).all()
+
+
+async def get_agent(session: ReadSession, agent_id: UUID) -> Agent | None:
+    return await session.get(Agent, agent_id)
+
+
+async def lock_agent(session: WriteSession, agent_id: UUID) -> Agent | None:
+    return await session.get(Agent, agent_id, with_for_update=True)
+
+
+async def delete_agent(session: WriteSession, agent: Agent) -> None:
+    await session.delete(agent)
+
+
+async def knowledge_bases_of(session: ReadSession, agent_ids: Iterable[UUID]) -> dict[UUID, list[UUID]]:
+    """By agent, in a stable order."""
+    rows = await session.execute(
+        select(AgentKnowledgeBase.agent_id, AgentKnowledgeBase.knowledge_base_id)
+        .where(AgentKnowledgeBase.agent_id.in_(agent_ids))
+        .order_by(AgentKnowledgeBase.knowledge_base_id)
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for agent_id, base_id in rows:
+        found.setdefault(agent_id, []).append(base_id)
+    return found
+
+
+async def attach_knowledge_bases(session: WriteSession, agent: Agent, base_ids: Sequence[UUID]) -> None:
+    """These and no others."""
+    await session.execute(delete(AgentKnowledgeBase).where(AgentKnowledgeBase.agent_id == agent.id))
+    if base_ids:
+        links = [{"tenant_id": agent.tenant_id, "agent_id": agent.id, "knowledge_base_id": id_} for id_ in base_ids]
+        await session.execute(insert(AgentKnowledgeBase), links)
+
+
+async def hold_model(session: WriteSession, model_id: UUID) -> Model | None:
+    """The model, which cannot be deleted until this transaction ends."""
+    return await session.scalar(select(Model).where(Model.id == model_id).with_for_update(read=True, key_share=True))
+
+
+async def hold_knowledge_bases(session: WriteSession, base_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of them that are there; they cannot be deleted until this transaction ends."""
+    statement = (
+        select(KnowledgeBase.id)
+        .where(KnowledgeBase.id.in_(base_ids))
+        .order_by(KnowledgeBase.id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return set(await session.scalars(statement))
+
+
+async def workflows_using(session: ReadSession, agent_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    """Ids and names of workflows whose latest version names the agent."""
+    latest = (Workflow.id == WorkflowVersion.workflow_id) & (Workflow.latest_version == WorkflowVersion.version)
+    variables = func.jsonb_build_object("agent", str(agent_id))
+    statement = (
+        select(Workflow.id, Workflow.name)
+        .join(WorkflowVersion, latest)
+        .where(func.jsonb_path_exists(WorkflowVersion.graph, cast(_NAMES_AGENT, JSONPATH), variables))
+        .order_by(Workflow.name, Workflow.id)
+        .limit(limit)
+    )
+    return [(id_, name) for id_, name in await session.execute(statement)]
