@@ -1,0 +1,121 @@
+"""A ledger with several workers of it, each of them a few objects in this process."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from services.orchestration.adapters.ledger.claims import Claim, Claims
+from services.orchestration.adapters.ledger.connections import Connections
+from services.orchestration.adapters.ledger.ledger import PostgresLedger
+from services.orchestration.adapters.ledger.writer import GroupWriter
+from services.orchestration.engine.ports import (
+    CallKind,
+    CallRecord,
+    CallStatus,
+    Effect,
+    EventRecord,
+    StepRecord,
+    StepStatus,
+)
+from shared.kit.clock import utcnow
+from shared.kit.ids import new_id
+from shared.kit.json import loads
+from tests.support.platform import Platform
+
+MAX_ATTEMPTS = 5
+ALL = {"default": 100, "ingestion": 100}
+
+
+@dataclass
+class LabWorker:
+    """What one worker process has of the ledger. `published` is what it told Redis, `rejected` counts stale writes."""
+
+    connections: Connections
+    claims: Claims
+    writer: GroupWriter
+    published: list[tuple[UUID, Any]]
+    rejected: list[None]
+
+    async def take(self, room: Mapping[str, int] = ALL, *, suspects: bool = True) -> list[Claim]:
+        return await self.claims.take(room, suspects=suspects)
+
+    async def take_one(self) -> tuple[Claim, PostgresLedger]:
+        (claim,) = await self.take({"default": 1})
+        return claim, self.ledger(claim)
+
+    def ledger(self, claim: Claim) -> PostgresLedger:
+        return PostgresLedger(claim, self.connections, self.writer)
+
+
+@dataclass
+class Lab:
+    platform: Platform
+    _workers: list[LabWorker] = field(default_factory=list[LabWorker])
+
+    async def worker(self, name: str = "worker", lease: float = 30.0) -> LabWorker:
+        connections = await Connections.open(
+            self.platform.settings.app_database_url.get_secret_value(), size=3, patience=10
+        )
+        published: list[tuple[UUID, Any]] = []
+        rejected: list[None] = []
+        writer = GroupWriter(
+            connections,
+            publish=lambda id_, events: published.append((id_, loads(events))),
+            on_rejected=lambda: rejected.append(None),
+        )
+        claims = Claims(connections, name, lease, MAX_ATTEMPTS)
+        made = LabWorker(connections, claims, writer, published, rejected)
+        self._workers.append(made)
+        return made
+
+    async def close(self) -> None:
+        for worker in self._workers:
+            await worker.connections.close()
+
+
+@asynccontextmanager
+async def open_lab(platform: Platform) -> AsyncGenerator[Lab]:
+    lab = Lab(platform)
+    try:
+        yield lab
+    finally:
+        await lab.close()
+
+
+def step(node: str = "write", **fields: Any) -> StepRecord:
+    given: dict[str, Any] = {
+        "id": new_id(),
+        "node": node,
+        "type": "agent_task",
+        "path": "",
+        "attempt": 1,
+        "generation": 1,
+        "status": StepStatus.RUNNING,
+        "input": {"topic": "rivers"},
+        "started_at": utcnow(),
+    }
+    return StepRecord(**{**given, **fields})
+
+
+def call(of: StepRecord, key: str = "1//llm/1", **fields: Any) -> CallRecord:
+    given: dict[str, Any] = {
+        "id": new_id(),
+        "step_id": of.id,
+        "key": key,
+        "kind": CallKind.LLM,
+        "effect": Effect.READ,
+        "name": "Scripted",
+        "request_hash": "abc",
+        "request": {"messages": []},
+        "status": CallStatus.SUCCEEDED,
+        "response": {"text": "Yes."},
+        "started_at": utcnow(),
+        "finished_at": utcnow(),
+    }
+    return CallRecord(**{**given, **fields})
+
+
+def event(text: str = "line", type_: str = "log") -> EventRecord:
+    return EventRecord(type_, utcnow(), {"message": text})
