@@ -4,6 +4,7 @@
 Does nothing when the locks have not changed since the last time.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -87,18 +88,19 @@ def _make_venv() -> None:
 
 def _install(chosen: str) -> None:
     _say("installing the installer")
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check"]
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check")
     _run([*pip, "install", "-q", "--require-hashes", "-r", LOCKS / "uv.txt"])
     lock = LOCKS / f"{chosen}.txt"
     _say(f"installing {_count(lock)} packages from {lock.relative_to(ROOT)}")
-    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", **_registry_of_pip(pip)}
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", **registry_of_pip(pip)}
     uv = [VENV / "bin" / "uv", "pip", "sync", "--python", PYTHON, "--require-hashes", lock]
     if subprocess.run(uv, env=environment, check=False).returncode != 0:
         _say("that did not work; trying once more with pip, which takes minutes")
         _run([*pip, "--retries", "1", "install", "--no-deps", "--require-hashes", "-r", lock])
 
 
-def _registry_of_pip(pip: Sequence[str | Path]) -> dict[str, str]:
+@functools.cache
+def registry_of_pip(pip: tuple[str | Path, ...]) -> dict[str, str]:
     """uv does not read pip's configuration. What a machine's owner set for pip holds for uv, unless it has its own."""
     done = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False)
     configured: dict[str, str] = {}

