@@ -56,7 +56,7 @@ def file_source(name: str) -> str:
     return Path(crewai.__file__).with_name(name).read_text()
 
 
-def test_the_version_is_the_one_that_was_studied():
+def test_the_version_is_the_one_that_was_studied() -> None:
     assert version("crewai") == "1.15.30"
 
 
@@ -90,16 +90,16 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     return json.loads(run.stdout), home
 
 
-def test_a_crew_opens_nothing_and_starts_no_thread(isolated: tuple[dict[str, Any], Path]):
+def test_a_crew_opens_nothing_and_starts_no_thread(isolated: tuple[dict[str, Any], Path]) -> None:
     assert isolated[0]["events"] == []
     assert isolated[0]["threads"] == ["MainThread"]
 
 
-def test_importing_it_leaves_no_file_behind(isolated: tuple[dict[str, Any], Path]):
+def test_importing_it_leaves_no_file_behind(isolated: tuple[dict[str, Any], Path]) -> None:
     assert sorted(path.name for path in isolated[1].rglob("*")) == [".env"]
 
 
-def test_importing_it_keeps_environment_and_signals(isolated: tuple[dict[str, Any], Path]):
+def test_importing_it_keeps_environment_and_signals(isolated: tuple[dict[str, Any], Path]) -> None:
     facts, _ = isolated
     assert facts["homes_kept"]
     assert facts["signals_kept"]
@@ -109,14 +109,14 @@ def test_importing_it_keeps_environment_and_signals(isolated: tuple[dict[str, An
 # --- adjustments -------------------------------------------------------------------------------------------------
 
 
-def test_locks_stay_in_the_process(monkeypatch: pytest.MonkeyPatch):
+def test_locks_stay_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_store, "_REDIS_URL", "redis://127.0.0.1:9/0")
     monkeypatch.setattr(lock_store.portalocker, "Lock", None)
     with lock_store.lock("one", timeout=1), lock_store.lock("one"):
         pass
 
 
-def test_events_reach_no_handler():
+def test_events_reach_no_handler() -> None:
     heard: list[Any] = []
     crewai_event_bus.on(TaskStartedEvent)(lambda source, event: heard.append(event))
     task = Task(description="d", expected_output="e", agent=step_agent())
@@ -124,7 +124,7 @@ def test_events_reach_no_handler():
     assert heard == []
 
 
-def test_all_events_pass_through_emit():
+def test_all_events_pass_through_emit() -> None:
     """Were they emitted in another way, dropping them in `emit` would not be enough."""
     emitting = re.compile(r"crewai_event_bus\.(\w+)")
     used = {name for file in ("crew.py", "task.py") for name in emitting.findall(file_source(file))}
@@ -133,7 +133,7 @@ def test_all_events_pass_through_emit():
     }  # fmt: skip
 
 
-def test_the_file_store_is_asked_by_these_names_only():
+def test_the_file_store_is_asked_by_these_names_only() -> None:
     pattern = re.compile(r"\b((?:a?get|a?clear|a?store)\w*_files)\(")
     public = {name for name, value in vars(file_store).items() if inspect.isfunction(value)}
     assert public & set(pattern.findall(file_source("crew.py"))) == {"get_all_files", "clear_files"}
@@ -145,7 +145,7 @@ def test_the_file_store_is_asked_by_these_names_only():
     assert "if not HAS_CREWAI_FILES or not self.input_files" in source(Task._store_input_files)
 
 
-def test_the_store_of_task_outputs_is_asked_for_no_more_than_ours_has():
+def test_the_store_of_task_outputs_is_asked_for_no_more_than_ours_has() -> None:
     during_a_run = source(Crew._store_execution_log) + source(prepare_kickoff) + source(Crew.akickoff)
     asked = set(re.findall(r"_task_output_handler\.(\w+)", during_a_run))
     assert asked == {"update", "reset"}
@@ -155,7 +155,7 @@ def test_the_store_of_task_outputs_is_asked_for_no_more_than_ours_has():
         )
 
 
-def test_its_own_deprecated_fields_warn_no_more():
+def test_its_own_deprecated_fields_warn_no_more() -> None:
     one = step_agent()
     one.function_calling_llm = None
     assert one.function_calling_llm is None
@@ -179,13 +179,13 @@ def test_its_own_deprecated_fields_warn_no_more():
         (StepModel, BaseLLM, "get_input_tokens_count"),
     ],
 )
-def test_what_is_overridden_is_there_and_takes_the_same(own: type, stock: type, method: str):
+def test_what_is_overridden_is_there_and_takes_the_same(own: type, stock: type, method: str) -> None:
     assert list(inspect.signature(getattr(own, method)).parameters) == list(
         inspect.signature(getattr(stock, method)).parameters
     )
 
 
-def test_a_crew_runs_its_tasks_through_what_is_overridden():
+def test_a_crew_runs_its_tasks_through_what_is_overridden() -> None:
     run = source(Crew.akickoff) + source(Crew._arun_sequential_process) + source(Crew._aexecute_tasks)
     assert "task.aexecute_sync(" in run
     assert "crew._prepare_tools(" in source(prepare_task_execution)
@@ -193,13 +193,13 @@ def test_a_crew_runs_its_tasks_through_what_is_overridden():
     assert "get_delegation_tools(" in source(Crew._inject_delegation_tools)
 
 
-def test_the_model_defines_no_call_that_crewai_would_retry():
+def test_the_model_defines_no_call_that_crewai_would_retry() -> None:
     """A class's own `call` and `acall` get crewAI's retry around them, and it sleeps. Retries are the port's alone."""
     assert "acall" not in vars(StepModel)
     assert list(inspect.signature(BaseLLM._wrap_call_method).parameters) == ["method_name"]
 
 
-def test_nothing_of_ours_that_crewai_holds_can_be_dumped_into_a_log():
+def test_nothing_of_ours_that_crewai_holds_can_be_dumped_into_a_log() -> None:
     model = step_agent().llm
     assert isinstance(model, StepModel)
     dumped = model.model_dump()
@@ -211,7 +211,7 @@ def test_nothing_of_ours_that_crewai_holds_can_be_dumped_into_a_log():
 # --- names and texts -----------------------------------------------------------------------------------------------
 
 
-def test_delegation_tools_are_named_and_described_as_stock_ones():
+def test_delegation_tools_are_named_and_described_as_stock_ones() -> None:
     coworkers = [step_agent("clerk"), step_agent("judge")]
     for tool, stock in zip(delegation_tools(coworkers), AgentTools(agents=coworkers).tools(), strict=True):
         assert (tool.name, tool.description) == (stock.name, stock.description)
@@ -247,11 +247,11 @@ def test_delegation_tools_are_named_and_described_as_stock_ones():
         ("tools", "ask_question", {"coworkers"}),
     ],
 )
-def test_texts_have_the_placeholders_that_are_filled(kind: Any, name: str, placeholders: set[str]):
+def test_texts_have_the_placeholders_that_are_filled(kind: Any, name: str, placeholders: set[str]) -> None:
     assert set(re.findall(r"\{(\w+)\}", I18N_DEFAULT.retrieve(kind, name))) == placeholders
 
 
-def test_written_steps_are_read_as_action_or_answer():
+def test_written_steps_are_read_as_action_or_answer() -> None:
     action = format_answer('Thought: t\nAction: look\nAction Input: {"at": "x"}')
     assert isinstance(action, AgentAction)
     assert (action.tool, action.tool_input) == ("look", '{"at": "x"}')
@@ -262,7 +262,7 @@ def test_written_steps_are_read_as_action_or_answer():
 # --- cost ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_crew_costs_a_small_part_of_stock_crewai(tmp_path: Path):
+async def test_a_crew_costs_a_small_part_of_stock_crewai(tmp_path: Path) -> None:
     """Measured: 0.02. What is held is that nobody puts a thread, a store or a class per run back in."""
     stock = cost_of_stock(tmp_path, rounds=15)
     own = await cost_of_ours(rounds=100)

@@ -35,7 +35,7 @@ def tools_of(request: ModelRequest) -> list[str]:
     return [tool.name for tool in request.tools]
 
 
-async def test_an_agent_delegates_to_a_coworker():
+async def test_an_agent_delegates_to_a_coworker() -> None:
     calls = MemoryCalls(by_role(boss=[calls_for(delegate("Senior clerk")), says("all done")], clerk=says("42")))
     plan = CrewPlan(agents=(agent("boss", allow_delegation=True), agent("clerk")), tasks=(task("report"),))
 
@@ -52,7 +52,7 @@ async def test_an_agent_delegates_to_a_coworker():
     assert calls.journal.made == ["/task0/llm/0", "/task0/tool0/llm/0", "/task0/llm/1"]
 
 
-async def test_delegations_of_one_turn_run_side_by_side_even_to_the_same_coworker(together):
+async def test_delegations_of_one_turn_run_side_by_side_even_to_the_same_coworker(together) -> None:
     async def model(request: ModelRequest) -> ModelReply:
         if "Senior clerk." in request.messages[0].content:
             return says(await clerk(text=request.messages[1].content))
@@ -72,7 +72,7 @@ async def test_delegations_of_one_turn_run_side_by_side_even_to_the_same_coworke
     assert sorted(calls.journal.made[1:3]) == ["/task0/tool0/llm/0", "/task0/tool1/llm/0"]
 
 
-async def test_the_coworker_uses_its_own_tools_and_cannot_delegate_further():
+async def test_the_coworker_uses_its_own_tools_and_cannot_delegate_further() -> None:
     clerk = agent("clerk", tools=("add",), allow_delegation=True)
     model = by_role(boss=[calls_for(delegate("Senior clerk")), says("done")], clerk=[calls_for(("add", {})), says("3")])
     calls = MemoryCalls(model, {"add": lambda: "3"})
@@ -86,7 +86,7 @@ async def test_the_coworker_uses_its_own_tools_and_cannot_delegate_further():
 
 
 @pytest.mark.parametrize("written", ["senior  CLERK", '"Senior clerk"', "[Senior clerk, Senior boss]"])
-async def test_a_role_is_found_however_it_is_written(written: str):
+async def test_a_role_is_found_however_it_is_written(written: str) -> None:
     calls = MemoryCalls(by_role(boss=[calls_for(delegate(written)), says("done")], clerk=says("42")))
     plan = CrewPlan(agents=(agent("boss", allow_delegation=True), agent("clerk")), tasks=(task("report"),))
 
@@ -103,7 +103,7 @@ async def test_a_role_is_found_however_it_is_written(written: str):
         ({}, "task, context, coworker"),
     ],
 )
-async def test_a_delegation_that_cannot_be_made_is_told_to_the_model(arguments: dict, told: str):
+async def test_a_delegation_that_cannot_be_made_is_told_to_the_model(arguments: dict, told: str) -> None:
     calls = MemoryCalls(by_role(boss=[calls_for((DELEGATE, arguments)), says("done")]))
     plan = CrewPlan(agents=(agent("boss", allow_delegation=True), agent("clerk")), tasks=(task("report"),))
 
@@ -112,7 +112,7 @@ async def test_a_delegation_that_cannot_be_made_is_told_to_the_model(arguments: 
     assert told in calls.requests[-1].messages[-1].content
 
 
-async def test_a_failing_coworker_fails_the_step():
+async def test_a_failing_coworker_fails_the_step() -> None:
     def model(request: ModelRequest) -> ModelReply:
         if "Senior clerk." in request.messages[0].content:
             raise CallFailed("too busy", code="rate_limited", source="provider", retryable=True)
@@ -124,7 +124,7 @@ async def test_a_failing_coworker_fails_the_step():
         await runtime.run_crew(plan, MemoryCalls(model))
 
 
-async def test_alone_in_a_crew_nobody_can_be_delegated_to():
+async def test_alone_in_a_crew_nobody_can_be_delegated_to() -> None:
     calls = MemoryCalls(script(says("done")))
 
     await runtime.run_crew(CrewPlan(agents=(agent("boss", allow_delegation=True),), tasks=(task("x"),)), calls)
@@ -135,7 +135,7 @@ async def test_alone_in_a_crew_nobody_can_be_delegated_to():
 # --- hierarchical ----------------------------------------------------------------------------------------------
 
 
-async def test_a_manager_hands_out_the_tasks():
+async def test_a_manager_hands_out_the_tasks() -> None:
     model = by_role(
         head=[calls_for(delegate("Senior clerk")), says("first"), calls_for(delegate("Senior writer")), says("second")],
         clerk=says("42"),
@@ -160,7 +160,7 @@ async def test_a_manager_hands_out_the_tasks():
     assert coworkers == [["Senior clerk"]] * 2 + [["Senior clerk", "Senior writer"]] * 2
 
 
-async def test_the_stock_manager_runs_on_the_model_given():
+async def test_the_stock_manager_runs_on_the_model_given() -> None:
     calls = MemoryCalls(by_role(Crew=[calls_for(delegate("Senior clerk")), says("managed")], clerk=says("42")))
     plan = CrewPlan(
         agents=(agent("clerk"),), tasks=(task("sums"),), process="hierarchical", manager_model_id=MANAGER_MODEL
@@ -176,7 +176,7 @@ async def test_the_stock_manager_runs_on_the_model_given():
     ]
 
 
-async def test_a_manager_has_no_tools_of_its_own():
+async def test_a_manager_has_no_tools_of_its_own() -> None:
     calls = MemoryCalls(by_role(head=says("done")))
     plan = CrewPlan(
         agents=(agent("clerk"),),

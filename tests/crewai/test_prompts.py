@@ -115,7 +115,7 @@ async def both_hear_the_same(plan: CrewPlan, *replies: ModelReply, native: bool 
 
 
 @pytest.mark.parametrize("markdown", [False, True])
-async def test_tasks_without_tools(markdown: bool):
+async def test_tasks_without_tools(markdown: bool) -> None:
     plan = CrewPlan(
         agents=(agent("researcher"), agent("writer", backstory="")),
         tasks=(task("a", 0), task("b", 1, markdown=markdown), task("c", 0, context=(1,)), task("d", 1, context=())),
@@ -123,7 +123,7 @@ async def test_tasks_without_tools(markdown: bool):
     await both_hear_the_same(plan, says("one"), says("two\n"), says("three"), says("four"))
 
 
-async def test_native_tools():
+async def test_native_tools() -> None:
     plan = CrewPlan(agents=(agent("reader", tools=("look",)),), tasks=(task("a"), task("b")))
     await both_hear_the_same(
         plan,
@@ -134,7 +134,7 @@ async def test_native_tools():
     )
 
 
-async def test_tools_in_text():
+async def test_tools_in_text() -> None:
     plan = CrewPlan(agents=(agent("reader", tools=("look",)),), tasks=(task("a"),))
     await both_hear_the_same(
         plan,
@@ -144,13 +144,13 @@ async def test_tools_in_text():
     )
 
 
-async def test_out_of_iterations():
+async def test_out_of_iterations() -> None:
     plan = CrewPlan(agents=(agent("reader", tools=("look",), max_iterations=1),), tasks=(task("a"),))
     await both_hear_the_same(plan, calls_for(("look", {"at": "x"})), says("enough"))
 
 
 @pytest.mark.parametrize("tool", ["delegate_work_to_coworker", "ask_question_to_coworker"])
-async def test_delegation(tool: str):
+async def test_delegation(tool: str) -> None:
     plan = CrewPlan(
         agents=(agent("boss", allow_delegation=True), agent("clerk", tools=("look",))), tasks=(task("a"), task("b", 1))
     )
@@ -159,7 +159,7 @@ async def test_delegation(tool: str):
 
 
 @pytest.mark.parametrize("manager", [{"manager": agent("head")}, {"manager_model_id": MODEL_ID}], ids=["own", "stock"])
-async def test_a_manager(manager: dict[str, Any]):
+async def test_a_manager(manager: dict[str, Any]) -> None:
     plan = CrewPlan(
         agents=(agent("clerk"), agent("writer")),
         tasks=(task("sums", 0), task("story", None)),

@@ -47,7 +47,7 @@ async def attempt(journal: Journal, die_after: int | None = None):
     return calls, await runtime.run_crew(PLAN, calls)
 
 
-async def test_killed_after_each_call_it_makes_each_call_once():
+async def test_killed_after_each_call_it_makes_each_call_once() -> None:
     undisturbed = Journal()
     _, expected = await attempt(undisturbed)
     assert len(undisturbed.made) == 14
@@ -66,7 +66,7 @@ async def test_killed_after_each_call_it_makes_each_call_once():
     assert len(set(journal.made)) == len(journal.made)
 
 
-async def test_a_finished_crew_is_replayed_from_the_journal_alone():
+async def test_a_finished_crew_is_replayed_from_the_journal_alone() -> None:
     journal = Journal()
     _, first = await attempt(journal)
     calls, second = await attempt(journal, die_after=0)
@@ -75,7 +75,7 @@ async def test_a_finished_crew_is_replayed_from_the_journal_alone():
     assert sorted(calls.replayed) == sorted(journal.made)
 
 
-async def test_a_changed_plan_does_not_replay():
+async def test_a_changed_plan_does_not_replay() -> None:
     journal = Journal()
     await runtime.run_crew(one_task(), MemoryCalls(lambda _: says("x"), journal=journal))
 
@@ -86,13 +86,13 @@ async def test_a_changed_plan_does_not_replay():
 
 
 @pytest.mark.parametrize("calls_before", range(14))
-async def test_an_abort_comes_through_from_anywhere(calls_before: int):
+async def test_an_abort_comes_through_from_anywhere(calls_before: int) -> None:
     with pytest.raises(StepAborted, match="killed"):
         await attempt(Journal(), die_after=calls_before)
 
 
 @pytest.mark.parametrize("where", ["model", "tool", "delegation"])
-async def test_cancelling_stops_a_crew_at_once(where: str):
+async def test_cancelling_stops_a_crew_at_once(where: str) -> None:
     reached, stopped = asyncio.Event(), asyncio.Event()
 
     async def hang() -> None:
@@ -124,7 +124,7 @@ async def test_cancelling_stops_a_crew_at_once(where: str):
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_crews_side_by_side_do_not_mix():
+async def test_crews_side_by_side_do_not_mix() -> None:
     async def echo(request: ModelRequest) -> ModelReply:
         await asyncio.sleep(0.001)
         return says(request.messages[1].content.split("Do ")[1].split("\n")[0])

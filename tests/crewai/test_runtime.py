@@ -21,7 +21,7 @@ runtime = CrewAIRuntime()
 # --- tasks and their context ---------------------------------------------------------------------------------
 
 
-async def test_tasks_run_in_order_and_see_all_results_before_them():
+async def test_tasks_run_in_order_and_see_all_results_before_them() -> None:
     calls = MemoryCalls(script(says("one"), says("two"), says("three")))
     plan = CrewPlan(agents=(agent("researcher"), agent("writer")), tasks=(task("a", 0), task("b", 1), task("c", 0)))
 
@@ -39,7 +39,7 @@ async def test_tasks_run_in_order_and_see_all_results_before_them():
     assert [made.agent_id for made in calls.requests] == [plan.agents[0].id, plan.agents[1].id, plan.agents[0].id]
 
 
-async def test_a_task_sees_only_the_context_it_names():
+async def test_a_task_sees_only_the_context_it_names() -> None:
     calls = MemoryCalls(script(says("apple"), says("pear"), says("plum"), says("end")))
     plan = CrewPlan(
         agents=(agent("writer"),),
@@ -56,7 +56,7 @@ async def test_a_task_sees_only_the_context_it_names():
     assert fourth.index("pear") < fourth.index("plum")
 
 
-async def test_a_task_may_ask_for_markdown():
+async def test_a_task_may_ask_for_markdown() -> None:
     calls = MemoryCalls(script(says("plain"), says("# fancy")))
     plan = CrewPlan(agents=(agent("writer"),), tasks=(task("a"), task("b", markdown=True)))
 
@@ -66,7 +66,7 @@ async def test_a_task_may_ask_for_markdown():
     assert "MUST be formatted in Markdown" in calls.requests[1].task
 
 
-async def test_braces_in_texts_are_texts():
+async def test_braces_in_texts_are_texts() -> None:
     worker = agent("writer", role="a {goal} role", goal="{input}", backstory="{tools} {role}")
     calls = MemoryCalls(script(says("{input} {x}"), says("done")))
     plan = CrewPlan(agents=(worker,), tasks=(task("{topic} {input} {tools}"), task("next")))
@@ -82,7 +82,7 @@ async def test_braces_in_texts_are_texts():
 # --- what an agent's settings do -------------------------------------------------------------------------------
 
 
-async def test_settings_of_an_agent_go_with_each_request():
+async def test_settings_of_an_agent_go_with_each_request() -> None:
     worker = agent("writer", temperature=0.3, max_tokens=77)
     calls = MemoryCalls(script(says("ok")))
 
@@ -93,7 +93,7 @@ async def test_settings_of_an_agent_go_with_each_request():
     assert (request.tools, request.response_schema, request.stop) == ((), None, ())
 
 
-async def test_a_system_prompt_takes_the_place_of_the_stock_one():
+async def test_a_system_prompt_takes_the_place_of_the_stock_one() -> None:
     worker = agent("writer", system_prompt="Answer as {role}, who wants: {goal}. {unknown}")
     calls = MemoryCalls(script(says("ok")))
 
@@ -102,7 +102,7 @@ async def test_a_system_prompt_takes_the_place_of_the_stock_one():
     assert calls.requests[0].messages[0].content == ("Answer as Senior writer, who wants: Be a good writer. {unknown}")
 
 
-async def test_an_agent_with_knowledge_bases_can_search_them():
+async def test_an_agent_with_knowledge_bases_can_search_them() -> None:
     bases = (uuid4(), uuid4())
     worker = agent("writer", tools=("calculator",), knowledge_base_ids=bases)
     model = script(calls_for(("knowledge_search", {"query": "x"})), says("found"))
@@ -117,7 +117,7 @@ async def test_an_agent_with_knowledge_bases_can_search_them():
 # --- tools -----------------------------------------------------------------------------------------------------
 
 
-async def test_tool_results_go_back_to_the_model():
+async def test_tool_results_go_back_to_the_model() -> None:
     model = script(calls_for(("add", {"a": 1, "b": 2})), calls_for(("add", {"a": 3, "b": 4})), says("10"))
     calls = MemoryCalls(model, {"add": lambda a, b: str(a + b)})
 
@@ -129,7 +129,7 @@ async def test_tool_results_go_back_to_the_model():
     assert [m.content for m in calls.requests[2].messages if m.role == "tool"] == ["3", "7"]
 
 
-async def test_calls_of_one_turn_that_only_read_run_side_by_side_and_keep_their_order(together):
+async def test_calls_of_one_turn_that_only_read_run_side_by_side_and_keep_their_order(together) -> None:
     model = script(calls_for(("look", {"n": 1}), ("look", {"n": 2}), ("look", {"n": 3})), says("seen"))
     calls = MemoryCalls(model, {"look": together(3, lambda n: str(n))})
 
@@ -140,7 +140,7 @@ async def test_calls_of_one_turn_that_only_read_run_side_by_side_and_keep_their_
     assert [f"/task0/tool{n}/tool/0" for n in range(3)] == sorted(calls.journal.made[1:4])
 
 
-async def test_calls_that_change_the_world_run_one_after_the_other():
+async def test_calls_that_change_the_world_run_one_after_the_other() -> None:
     running = 0
 
     async def send(to: str) -> str:
@@ -159,7 +159,7 @@ async def test_calls_that_change_the_world_run_one_after_the_other():
     assert [arguments for _, arguments, *_ in calls.tool_requests] == [{"to": "a"}, {"to": "b"}]
 
 
-async def test_a_tool_the_agent_does_not_have_is_refused_in_words():
+async def test_a_tool_the_agent_does_not_have_is_refused_in_words() -> None:
     model = script(calls_for(("shell", {"command": "rm -rf /"})), says("sorry"))
     calls = MemoryCalls(model, {"shell": lambda command: "gone"})
 
@@ -170,7 +170,7 @@ async def test_a_tool_the_agent_does_not_have_is_refused_in_words():
     assert "doesn't exist" in calls.requests[1].messages[-1].content
 
 
-async def test_a_failing_tool_fails_the_step():
+async def test_a_failing_tool_fails_the_step() -> None:
     def broken(query: str) -> str:
         raise CallFailed("no vectors", code="unavailable", source="chroma", retryable=True)
 
@@ -180,7 +180,7 @@ async def test_a_failing_tool_fails_the_step():
         await runtime.run_crew(one_task(agent("writer", tools=("find",))), calls)
 
 
-async def test_a_huge_tool_result_is_cut_and_says_so():
+async def test_a_huge_tool_result_is_cut_and_says_so() -> None:
     model = script(calls_for(("read", {})), says("read"))
     calls = MemoryCalls(model, {"read": lambda: "x" * 100_000}, context_window=4_000)
 
@@ -194,7 +194,7 @@ async def test_a_huge_tool_result_is_cut_and_says_so():
 # --- bounds ----------------------------------------------------------------------------------------------------
 
 
-async def test_out_of_iterations_the_answer_is_asked_for_without_tools():
+async def test_out_of_iterations_the_answer_is_asked_for_without_tools() -> None:
     counter = iter(range(100))
 
     def model(request: ModelRequest) -> ModelReply:
@@ -210,7 +210,7 @@ async def test_out_of_iterations_the_answer_is_asked_for_without_tools():
     assert "3 iterations" in calls.logs[0]
 
 
-async def test_a_model_that_goes_in_circles_is_stopped():
+async def test_a_model_that_goes_in_circles_is_stopped() -> None:
     def model(request: ModelRequest) -> ModelReply:
         return calls_for(("look", {"n": 1})) if request.tools else says("nothing new")
 
@@ -222,7 +222,7 @@ async def test_a_model_that_goes_in_circles_is_stopped():
     assert len(calls.tool_requests) == 5
 
 
-async def test_a_conversation_that_outgrows_the_window_is_summarised():
+async def test_a_conversation_that_outgrows_the_window_is_summarised() -> None:
     def model(request: ModelRequest) -> ModelReply:
         if "structured summaries" in request.messages[0].content:
             return says("<summary>all was dull</summary>")
@@ -240,7 +240,7 @@ async def test_a_conversation_that_outgrows_the_window_is_summarised():
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
-async def test_an_empty_answer_is_a_failure(text: str):
+async def test_an_empty_answer_is_a_failure(text: str) -> None:
     with pytest.raises(StepFailed, match="writer: the model gave an empty answer") as failed:
         await runtime.run_crew(one_task(), MemoryCalls(script(says(text))))
     assert failed.value.code == "answer_empty"
@@ -249,7 +249,7 @@ async def test_an_empty_answer_is_a_failure(text: str):
 # --- structured answers ----------------------------------------------------------------------------------------
 
 
-async def test_a_schema_is_asked_of_the_model_and_its_data_is_the_result():
+async def test_a_schema_is_asked_of_the_model_and_its_data_is_the_result() -> None:
     calls = MemoryCalls(script(ModelReply(text='{"score": 7}', data={"score": 7}), says("seven")))
     plan = CrewPlan(agents=(agent("judge"),), tasks=(task("a", output_schema=SCHEMA), task("b")))
 
@@ -262,7 +262,7 @@ async def test_a_schema_is_asked_of_the_model_and_its_data_is_the_result():
     assert '{"score":7}' in calls.requests[1].task
 
 
-async def test_an_agent_with_tools_that_answers_in_json_is_not_asked_again():
+async def test_an_agent_with_tools_that_answers_in_json_is_not_asked_again() -> None:
     model = script(calls_for(("look", {})), says('```json\n{"score": 3}\n```'))
     calls = MemoryCalls(model, {"look": lambda: "3"})
 
@@ -272,7 +272,7 @@ async def test_an_agent_with_tools_that_answers_in_json_is_not_asked_again():
     assert [made.request.response_schema for made in calls.requests] == [None, None]
 
 
-async def test_an_agent_with_tools_that_answers_in_prose_is_asked_once_more():
+async def test_an_agent_with_tools_that_answers_in_prose_is_asked_once_more() -> None:
     model = script(says("It is a three."), ModelReply(text='{"score":3}', data={"score": 3}))
     calls = MemoryCalls(model)
 
@@ -285,7 +285,7 @@ async def test_an_agent_with_tools_that_answers_in_prose_is_asked_once_more():
 
 
 @pytest.mark.parametrize("text", ['{"score": "high"}', "high", "[]", '{"score": 1} or so'])
-async def test_an_answer_that_never_fits_the_schema_is_a_failure(text: str):
+async def test_an_answer_that_never_fits_the_schema_is_a_failure(text: str) -> None:
     calls = MemoryCalls(script(says(text), says(text)))
 
     with pytest.raises(StepFailed, match=r"judge: .* output schema") as failed:
@@ -293,7 +293,7 @@ async def test_an_answer_that_never_fits_the_schema_is_a_failure(text: str):
     assert failed.value.code == "answer_not_in_schema"
 
 
-async def test_a_schema_makes_no_request_of_its_own():
+async def test_a_schema_makes_no_request_of_its_own() -> None:
     schema = {"$ref": "http://127.0.0.1:9/schema.json"}
     calls = MemoryCalls(script(says("{}"), says("{}")))
 
@@ -304,7 +304,7 @@ async def test_a_schema_makes_no_request_of_its_own():
 # --- models that cannot call tools -----------------------------------------------------------------------------
 
 
-async def test_a_model_without_tool_calls_writes_them_down():
+async def test_a_model_without_tool_calls_writes_them_down() -> None:
     model = script(
         says('Thought: hm\nAction: add\nAction Input: {"a": 1, "b": 2}\nObservation: 99\nFinal Answer: 99'),
         says("Thought: I now know\nFinal Answer: 3"),
@@ -322,7 +322,7 @@ async def test_a_model_without_tool_calls_writes_them_down():
 
 
 @pytest.mark.parametrize("written", ["[1]", "nonsense {", '"text"'])
-async def test_written_arguments_that_are_no_object_are_told_to_the_model(written: str):
+async def test_written_arguments_that_are_no_object_are_told_to_the_model(written: str) -> None:
     model = script(says(f"Thought: t\nAction: add\nAction Input: {written}"), says("Final Answer: gave up"))
     calls = MemoryCalls(model, {"add": lambda **_: "?"}, supports_tools=False)
 
@@ -331,7 +331,7 @@ async def test_written_arguments_that_are_no_object_are_told_to_the_model(writte
     assert result.text == "gave up"
 
 
-async def test_a_model_without_tool_calls_is_stopped_too():
+async def test_a_model_without_tool_calls_is_stopped_too() -> None:
     def model(request: ModelRequest) -> ModelReply:
         asked = "MUST give your absolute best" in request.messages[-1].content
         return says("Final Answer: enough" if asked else "Thought: t\nAction: add\nAction Input: {}")

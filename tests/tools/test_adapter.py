@@ -31,7 +31,7 @@ def context(*bases: UUID) -> ToolContext:
     return ToolContext(uuid4(), uuid4(), bases, "key")
 
 
-async def test_knowledge_is_searched_in_the_bases_of_the_agent():
+async def test_knowledge_is_searched_in_the_bases_of_the_agent() -> None:
     shelf = Shelf(passage("Left is port.", 3), passage("Right is starboard."))
     where = context(uuid4(), uuid4())
 
@@ -41,13 +41,13 @@ async def test_knowledge_is_searched_in_the_bases_of_the_agent():
     assert shelf.asked == [(where.tenant_id, where.knowledge_base_ids, "left?", 2, "vector")]
 
 
-async def test_finding_nothing_is_an_answer():
+async def test_finding_nothing_is_an_answer() -> None:
     shelf = Shelf()
     assert "Nothing was found" in await BuiltinTools(shelf).call("knowledge_search", {"query": "x"}, context(uuid4()))
     assert shelf.asked[0][3] == 5
 
 
-async def test_without_knowledge_bases_nothing_is_searched():
+async def test_without_knowledge_bases_nothing_is_searched() -> None:
     shelf = Shelf()
     assert (await BuiltinTools(shelf).call("knowledge_search", {"query": "x"}, context())).startswith("Error: you have")
     assert shelf.asked == []
@@ -65,11 +65,11 @@ async def test_without_knowledge_bases_nothing_is_searched():
         ("current_time", {"timezone": "Mars"}, "Error: 'Mars'"),
     ],
 )
-async def test_pure_tools_answer_in_words_whatever_they_are_given(name: str, arguments: dict, answer: str):
+async def test_pure_tools_answer_in_words_whatever_they_are_given(name: str, arguments: dict, answer: str) -> None:
     assert (await BuiltinTools(Shelf()).call(name, arguments, context())).startswith(answer)
 
 
-async def test_an_unknown_tool_is_a_failure():
+async def test_an_unknown_tool_is_a_failure() -> None:
     tools = BuiltinTools(Shelf())
     with pytest.raises(CallFailed) as failed:
         tools.describe("shell")
@@ -78,7 +78,7 @@ async def test_an_unknown_tool_is_a_failure():
         await tools.call("shell", {}, context())
 
 
-async def test_a_failing_search_is_a_failure_and_no_answer():
+async def test_a_failing_search_is_a_failure_and_no_answer() -> None:
     class Down(Shelf):
         async def search(self, *args: object) -> list[Passage]:
             raise CallFailed("no vectors", code="unavailable", source="chroma", retryable=True)
@@ -87,7 +87,7 @@ async def test_a_failing_search_is_a_failure_and_no_answer():
         await BuiltinTools(Down()).call("knowledge_search", {"query": "x"}, context(uuid4()))
 
 
-def test_models_are_told_of_a_tool():
+def test_models_are_told_of_a_tool() -> None:
     spec = BuiltinTools(Shelf()).describe("calculator")
     assert (spec.name, spec.effect) == ("calculator", Effect.READ)
     assert spec.parameters["required"] == ["expression"]

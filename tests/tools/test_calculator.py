@@ -42,7 +42,7 @@ from shared.tools.errors import ToolInputError
         ("0 * -1", "0"),
     ],
 )
-def test_it_computes(expression: str, value: str):
+def test_it_computes(expression: str, value: str) -> None:
     assert calculate(expression) == value
 
 
@@ -75,13 +75,13 @@ def test_it_computes(expression: str, value: str):
         ("1" * (MAX_LENGTH + 1), "longer than"),
     ],
 )
-def test_it_refuses(expression: str, reason: str):
+def test_it_refuses(expression: str, reason: str) -> None:
     with pytest.raises(ToolInputError, match=reason):
         calculate(expression)
 
 
 @given(st.text(alphabet="0123456789.+-*/%^() ,eabcdfgilmnopqrsux\n", max_size=MAX_LENGTH))
-def test_whatever_is_written_is_answered_or_refused_at_once(expression: str):
+def test_whatever_is_written_is_answered_or_refused_at_once(expression: str) -> None:
     start = time.process_time()
     with contextlib.suppress(ToolInputError):
         assert calculate(expression)

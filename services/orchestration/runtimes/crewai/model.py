@@ -68,7 +68,8 @@ class StepModel(BaseLLM):
     def get_context_window_size(self) -> int:
         """The room for a request; the rest is for the answer. crewAI knows no model of ours: it says 4,096."""
         window = self._info.context_window
-        return window - max(window * 15 // 100, self._agent.max_tokens or 0)
+        answer = max(window * 15 // 100, self._agent.max_tokens or 0)
+        return window - min(answer, window // 2)
 
     def get_input_tokens_count(self, messages: Any, tools: Any = None, response_model: Any = None) -> int:
         """An estimate. crewAI's own logs a warning each time, and its OpenAI class makes an HTTP request."""
