@@ -1,8 +1,10 @@
 """What each node type is told: one model per type. A new type is one model and one line in `NODE_CONFIGS`."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.workflow.texts import AgentId, Cel, JsonSchema, KnowledgeBaseId, ModelId, TemplateText
 
@@ -49,10 +51,9 @@ class CrewConfig(Config):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         self._check_manager()
-        seen: set[str] = set()
-        for task in self.tasks:
-            self._check_task(task, seen)
-            seen.add(task.name)
+        complaints = list(self._task_complaints())
+        if complaints:
+            raise ValidationError.from_exception_data(type(self).__name__, complaints)
         return self
 
     def _check_manager(self) -> None:
@@ -64,16 +65,24 @@ class CrewConfig(Config):
         if self.manager_agent_id in self.agent_ids:
             raise ValueError("the manager must not be one of agent_ids: take it out of the list")
 
-    def _check_task(self, task: CrewTask, earlier: set[str]) -> None:
+    def _task_complaints(self) -> Iterator[InitErrorDetails]:
+        earlier: set[str] = set()
+        for index, task in enumerate(self.tasks):
+            for field, complaint in self._check_task(task, earlier):
+                kind = PydanticCustomError("crew_task", "{complaint}", {"complaint": complaint})
+                yield InitErrorDetails(type=kind, loc=("tasks", index, field), input=task.name)
+            earlier.add(task.name)
+
+    def _check_task(self, task: CrewTask, earlier: set[str]) -> Iterator[tuple[str, str]]:
         if task.name in earlier:
-            raise ValueError(f"two tasks are named {task.name!r}: give each its own name")
+            yield "name", f"two tasks are named {task.name!r}: give each its own name"
         if task.agent_id is None and self.process == "sequential":
-            raise ValueError(f"task {task.name!r} has no agent: a sequential crew needs agent_id on every task")
+            yield "agent_id", f"task {task.name!r} has no agent: a sequential crew needs agent_id on every task"
         if task.agent_id is not None and task.agent_id not in self.agent_ids:
-            raise ValueError(f"task {task.name!r} names an agent that is not in agent_ids")
+            yield "agent_id", f"task {task.name!r} names an agent that is not in agent_ids"
         for name in task.context or ():
             if name not in earlier:
-                raise ValueError(f"task {task.name!r} takes context from {name!r}, which is no earlier task")
+                yield "context", f"task {task.name!r} takes context from {name!r}, which is no earlier task"
 
 
 class KnowledgeSearchConfig(Config):

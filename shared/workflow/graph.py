@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from shared.kit.json import JsonObject
 from shared.workflow.texts import Cel
@@ -54,9 +54,16 @@ class Edge(GraphPart):
 class Graph(GraphPart):
     spec: Literal[1] = 1
     inputs: JsonObject = Field(default_factory=lambda: {"type": "object"})
-    nodes: tuple[Node, ...] = Field(min_length=1, max_length=MAX_NODES)
+    nodes: tuple[Node, ...] = Field(max_length=MAX_NODES)
     edges: tuple[Edge, ...] = Field(default=(), max_length=MAX_EDGES)
     outputs: dict[Identifier, Cel] = Field(default_factory=dict)
+
+    @field_validator("nodes")
+    @classmethod
+    def _has_nodes(cls, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+        if not nodes:
+            raise ValueError("a workflow needs at least one node")
+        return nodes
 
     def dump(self) -> JsonObject:
         """The graph as JSON, as it is stored and as `Graph.model_validate` takes it back."""
