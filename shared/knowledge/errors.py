@@ -17,3 +17,9 @@ class VectorStoreRefused(AppError):
 
     code = "vector_store_refused"
     message = "The vector store (Chroma) refused the request."
+
+
+class EmbeddingModelMissing(AppError):
+    status = 503
+    code = "embedding_model_missing"
+    message = "The embedding model is not installed on this machine."

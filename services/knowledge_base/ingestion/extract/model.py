@@ -11,6 +11,18 @@ class DocumentFormat(StrEnum):
     PDF = "pdf"
     DOCX = "docx"
 
+    @property
+    def media_type(self) -> str:
+        return _MEDIA_TYPES[self]
+
+
+_MEDIA_TYPES = {
+    DocumentFormat.TEXT: "text/plain",
+    DocumentFormat.MARKDOWN: "text/markdown",
+    DocumentFormat.PDF: "application/pdf",
+    DocumentFormat.DOCX: "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+}
+
 
 class ExtractionCode(StrEnum):
     """Why a document gave no text. Part of the API: these are a failed document's error codes."""

@@ -15,6 +15,7 @@ from services.knowledge_base.ingestion.extract.model import (
 )
 
 _HEAD = 2048
+_BLANK = b"\x00 \t\r\n"
 _MARKDOWN_NAMES = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 
 _MAGIC: Mapping[bytes, str] = {
@@ -59,15 +60,25 @@ _HEADER_LINE = re.compile(rb"(?:From \S|[!-9;-~]+:|[ \t])")
 
 def sniff(data: bytes, name: str) -> DocumentFormat:
     """The format of a document we can read; raises `ExtractionError` for every other content."""
-    if not data.strip(b"\x00 \t\r\n"):
-        raise ExtractionError(ExtractionCode.EMPTY, "The file is empty.")
+    if not data.strip(_BLANK):
+        raise _empty()
     head = data[:_HEAD]
-    if b"%PDF-" in head[:1024]:
-        return DocumentFormat.PDF
-    if head.startswith(_ZIP):
-        return _sniff_zip(data)
+    found = check_head(head, name)
+    if found is not None:
+        return found
     if head.startswith(_OLE):
         _refuse_ole(data)
+    return _sniff_zip(data)
+
+
+def check_head(head: bytes, name: str) -> DocumentFormat | None:
+    """As much of `sniff` as a document's first 2048 bytes allow: None when the rest must be seen."""
+    if len(head) < _HEAD and not head.strip(_BLANK):
+        raise _empty()
+    if b"%PDF-" in head[:1024]:
+        return DocumentFormat.PDF
+    if head.startswith((*_ZIP, _OLE)):
+        return None
     for magic, what in _MAGIC.items():
         if head.startswith(magic) and not _reads_as_text(head):
             _refuse(what)
@@ -78,6 +89,10 @@ def sniff(data: bytes, name: str) -> DocumentFormat:
     if _looks_like_mail(head):
         _refuse("an e-mail")
     return DocumentFormat.MARKDOWN if PurePath(name).suffix.lower() in _MARKDOWN_NAMES else DocumentFormat.TEXT
+
+
+def _empty() -> ExtractionError:
+    return ExtractionError(ExtractionCode.EMPTY, "The file is empty.")
 
 
 def _refuse(what: str) -> NoReturn:

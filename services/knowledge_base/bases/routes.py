@@ -1,0 +1,57 @@
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, status
+
+from services.knowledge_base.bases import service
+from services.knowledge_base.bases.errors import NameTaken
+from services.knowledge_base.bases.schemas import KnowledgeBaseCreate, KnowledgeBaseOut, KnowledgeBaseUpdate
+from shared.auth.errors import NotAllowed
+from shared.auth.permissions import Permission
+from shared.auth.principal import Principal
+from shared.knowledge.errors import KnowledgeBaseNotFound
+from shared.web.dependencies import App, ReadDb, WriteDb, requires
+from shared.web.errors import responses
+from shared.web.pagination import Cursor, Limit, Page
+
+router = APIRouter(prefix="/knowledge-bases", tags=["knowledge bases"])
+
+Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
+Writer = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_WRITE))]
+NamePart = Annotated[str | None, Query(alias="q", max_length=200, description="A part of the name.")]
+
+
+@router.get("", responses=responses(NotAllowed))
+async def list_knowledge_bases(
+    session: ReadDb, caller: Reader, q: NamePart = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[KnowledgeBaseOut]:
+    """The tenant's knowledge bases, newest first."""
+    return await service.list_bases(session, name=q, limit=limit, cursor=cursor)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=responses(NotAllowed, NameTaken))
+async def create_knowledge_base(request: KnowledgeBaseCreate, session: WriteDb, caller: Writer) -> KnowledgeBaseOut:
+    return await service.create(session, caller, request)
+
+
+@router.get("/{knowledge_base_id}", responses=responses(NotAllowed, KnowledgeBaseNotFound))
+async def get_knowledge_base(knowledge_base_id: UUID, session: ReadDb, caller: Reader) -> KnowledgeBaseOut:
+    return await service.get_base(session, knowledge_base_id)
+
+
+@router.put("/{knowledge_base_id}", responses=responses(NotAllowed, KnowledgeBaseNotFound, NameTaken))
+async def update_knowledge_base(
+    knowledge_base_id: UUID, request: KnowledgeBaseUpdate, session: WriteDb, caller: Writer
+) -> KnowledgeBaseOut:
+    """Replaces all of it. New chunk sizes hold for documents that are processed from now on."""
+    return await service.update(session, knowledge_base_id, request)
+
+
+@router.delete(
+    "/{knowledge_base_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(NotAllowed, KnowledgeBaseNotFound),
+)
+async def delete_knowledge_base(knowledge_base_id: UUID, session: WriteDb, app: App, caller: Writer) -> None:
+    """With all its documents. Its vectors are removed by an execution."""
+    await service.delete(session, caller, knowledge_base_id, app.doorbell.ring)
