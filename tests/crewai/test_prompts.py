@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ from services.orchestration.engine.ports import ChatMessage, CrewPlan, ModelRepl
 from services.orchestration.runtimes.crewai import CrewAIRuntime
 from tests.crewai.calls import MODEL_ID, MemoryCalls, calls_for, says, script
 from tests.crewai.plans import agent, task
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Stock crewAI writes what a crew put out into a file, wherever it may."""
+    monkeypatch.setenv("CREWAI_STORAGE_DIR", str(tmp_path))
 
 
 class Stock(BaseLLM):
