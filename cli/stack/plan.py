@@ -37,6 +37,7 @@ class Plan:
 
     home: Home
     cache: Path
+    port: int
     url: str
     split: bool
     database: Postgres | None
@@ -114,6 +115,7 @@ def make_plan(home: Home, options: Options) -> Plan:
     return Plan(
         home=home,
         cache=cache,
+        port=options.port,
         url=addresses.public_url,
         split=options.split,
         database=database,

@@ -14,6 +14,7 @@ from cli.stack.errors import StackError
 from cli.stack.files import tail
 from cli.stack.layout import PROJECT_ROOT
 from cli.stack.plan import Plan, require_reachable
+from cli.stack.ports import require_public_port
 from cli.stack.process import Launch, Process
 from cli.stack.state import ComponentState, StackState
 from cli.stack.timeline import Timeline
@@ -36,6 +37,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Returns when everything answers. Raises StackError, with nothing left running, when something does not."""
+        require_public_port(self._plan.port)
         self._publish()
         try:
             await _together(self._start_core(), self._start_model(), self._prepare_embeddings())
