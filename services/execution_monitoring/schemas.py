@@ -1,0 +1,76 @@
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query
+from pydantic import AwareDatetime
+
+from shared.executions.schemas import EventStep, ExecutionOut, StepOut
+from shared.executions.statuses import ExecutionKind, ExecutionStatus
+from shared.web.errors import ErrorDetail, Invalid
+from shared.web.schemas import ResponseModel, Text, Timestamp
+
+
+class ExecutionSort(StrEnum):
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def and_above(self) -> list["LogLevel"]:
+        levels = list(LogLevel)
+        return levels[levels.index(self) :]
+
+
+class ExecutionDetail(ExecutionOut):
+    steps: list[StepOut]
+
+
+class LogOut(ResponseModel):
+    """A line that a step wrote. `data` is whatever it added to the message."""
+
+    seq: int
+    at: Timestamp
+    level: LogLevel
+    message: str
+    step: EventStep | None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Whatever is None does not narrow. Times are those of creation: `start` included, `end` not."""
+
+    statuses: tuple[ExecutionStatus, ...] = ()
+    kinds: tuple[ExecutionKind, ...] = ()
+    workflow_id: UUID | None = None
+    agent_id: UUID | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    search: str | None = None
+
+
+def _filter(
+    status: Annotated[list[ExecutionStatus], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
+    kind: Annotated[list[ExecutionKind], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
+    workflow_id: UUID | None = None,
+    agent_id: UUID | None = None,
+    start: Annotated[AwareDatetime | None, Query(alias="from", description="Created at or after.")] = None,
+    end: Annotated[AwareDatetime | None, Query(alias="to", description="Created before.")] = None,
+    q: Annotated[Text | None, Query(max_length=200, description="Part of the name.")] = None,
+) -> ExecutionFilter:
+    if start is not None and end is not None and start >= end:
+        detail = ErrorDetail(field="query.to", message="must be later than from", code="range")
+        raise Invalid("`from` must be earlier than `to`.", details=[detail])
+    return ExecutionFilter(tuple(status), tuple(kind), workflow_id, agent_id, start, end, q)
+
+
+Filtered = Annotated[ExecutionFilter, Depends(_filter)]

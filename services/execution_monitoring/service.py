@@ -1,0 +1,77 @@
+from uuid import UUID
+
+from services.execution_monitoring import repository
+from services.execution_monitoring.schemas import ExecutionDetail, ExecutionFilter, ExecutionSort, LogLevel, LogOut
+from shared.database.session import ReadSession
+from shared.database.tables.ledger import EventRow
+from shared.executions.errors import WorkflowNotFound
+from shared.executions.events import wire
+from shared.executions.reading import find_execution
+from shared.executions.schemas import CallOut, ExecutionOut, ExecutionSummary, StepOut
+from shared.executions.statuses import CallKind
+from shared.web.pagination import Page, decode_cursor, page
+
+
+async def list_executions(
+    session: ReadSession, wanted: ExecutionFilter, limit: int, cursor: str | None, sort: ExecutionSort
+) -> Page[ExecutionSummary]:
+    (after,) = decode_cursor(cursor, UUID) if cursor else (None,)
+    rows = await repository.list_executions(session, wanted, limit=limit + 1, sort=sort, after=after)
+    return page(rows, limit, ExecutionSummary.model_validate, lambda row: (row.id,))
+
+
+async def require_workflow(session: ReadSession, workflow_id: UUID) -> None:
+    if not await repository.workflow_is_known(session, workflow_id):
+        raise WorkflowNotFound
+
+
+async def read_execution(session: ReadSession, execution_id: UUID) -> ExecutionDetail:
+    row = await find_execution(session, execution_id)
+    steps = await repository.list_steps(session, execution_id)
+    return ExecutionDetail(
+        **ExecutionOut.model_validate(row).model_dump(exclude={"duration_ms"}),
+        steps=[StepOut.model_validate(step) for step in steps],
+    )
+
+
+async def list_calls(
+    session: ReadSession,
+    execution_id: UUID,
+    limit: int,
+    cursor: str | None,
+    step_id: UUID | None,
+    kind: CallKind | None,
+) -> Page[CallOut]:
+    await find_execution(session, execution_id)
+    (after,) = decode_cursor(cursor, UUID) if cursor else (None,)
+    rows = await repository.list_calls(session, execution_id, limit=limit + 1, after=after, step_id=step_id, kind=kind)
+    return page(rows, limit, CallOut.model_validate, lambda row: (row.id,))
+
+
+async def list_logs(
+    session: ReadSession, execution_id: UUID, limit: int, cursor: str | None, level: LogLevel | None
+) -> Page[LogOut]:
+    await find_execution(session, execution_id)
+    (after,) = decode_cursor(cursor, _seq) if cursor else (0,)
+    rows = await repository.list_logs(session, execution_id, limit=limit + 1, after=after, level=level)
+    return page(rows, limit, _log, lambda row: (row.seq,))
+
+
+def _seq(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**63:
+        raise ValueError
+    return number
+
+
+def _log(row: EventRow) -> LogOut:
+    data = dict(row.data)
+    level = data.pop("level", None)
+    return LogOut(
+        seq=row.seq,
+        at=row.at,
+        level=LogLevel(level) if level in list(LogLevel) else LogLevel.INFO,
+        message=str(data.pop("message", "")),
+        step=wire(row)["step"],
+        data=data,
+    )

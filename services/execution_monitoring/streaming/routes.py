@@ -1,0 +1,75 @@
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, WebSocket
+
+from services.execution_monitoring.streaming.feed import Watch
+from services.execution_monitoring.streaming.sse import EventStreamResponse, event_stream
+from services.execution_monitoring.streaming.websocket import refuse, send_events
+from shared.auth.errors import NotAllowed
+from shared.auth.permissions import Permission
+from shared.auth.principal import Principal
+from shared.executions.errors import ExecutionNotFound
+from shared.executions.reading import find_execution
+from shared.web.dependencies import App, Caller, requires
+from shared.web.errors import responses
+from shared.web.resources import Resources
+
+router = APIRouter(tags=["executions"])
+
+Reader = Annotated[Principal, Depends(requires(Permission.EXECUTIONS_READ))]
+Authorization = Annotated[str | None, Header(include_in_schema=False)]
+After = Annotated[int, Query(ge=0, lt=2**63, description="The `seq` of the last event seen.")]
+LastEventId = Annotated[int | None, Header(ge=0, lt=2**63, description="As `after`; goes before it.")]
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`id:` is the event's seq, `event:` its type, `data:` the event. Ends after `done`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get(
+    "/executions/{execution_id}/events",
+    response_class=EventStreamResponse,
+    responses=_STREAM | responses(NotAllowed, ExecutionNotFound),
+)
+async def stream_events(
+    execution_id: UUID,
+    app: App,
+    caller: Reader,
+    after: After = 0,
+    last_event_id: LastEventId = None,
+    authorization: Authorization = None,
+) -> EventStreamResponse:
+    """Everything that happened in the execution after `after`, and what happens from now on, as it happens."""
+    watch = Watch(caller, authorization, execution_id, after if last_event_id is None else last_event_id)
+    await _require(app, watch)
+    return EventStreamResponse(event_stream(app, watch))
+
+
+@router.websocket("/executions/{execution_id}/ws")
+async def watch_events(
+    execution_id: UUID,
+    socket: WebSocket,
+    app: App,
+    caller: Caller,
+    after: After = 0,
+    authorization: Authorization = None,
+) -> None:
+    watch = Watch(caller, authorization, execution_id, after)
+    try:
+        if not caller.may(Permission.EXECUTIONS_READ):
+            raise NotAllowed
+        await _require(app, watch)
+    except (NotAllowed, ExecutionNotFound) as error:
+        await refuse(socket, error)
+        return
+    await send_events(socket, app, watch)
+
+
+async def _require(app: Resources, watch: Watch) -> None:
+    """Before the answer begins: afterwards there is no status to send."""
+    async with app.database.read(watch.caller.scope) as session:
+        await find_execution(session, watch.execution_id)

@@ -1,0 +1,51 @@
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from services.execution_monitoring.streaming.feed import Watch, feed
+from shared.auth.errors import NotAllowed, NotAuthenticated
+from shared.kit.json import JsonObject, dumps
+from shared.web.resources import Resources
+
+HEARTBEAT_SECONDS = 15.0
+_RETRY_MS = 1000
+
+
+class EventStreamResponse(StreamingResponse):
+    """Server-sent events. Proxies are asked not to hold them back; the source is closed when the reader leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncIterator[str]) -> None:
+        super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(cast(AsyncGenerator[str], self.body_iterator)):
+            await super().stream_response(send)
+
+
+async def event_stream(app: Resources, watch: Watch) -> AsyncGenerator[str]:
+    """Ends after `done`. Ends too when the watcher is no longer let in: he hears why when he comes back."""
+    yield f"retry: {_RETRY_MS}\n\n"
+    spoken = time.monotonic()
+    try:
+        async with aclosing(feed(app, watch)) as lists:
+            async for events in lists:
+                if events:
+                    yield "".join(map(_encode, events))
+                elif time.monotonic() - spoken >= HEARTBEAT_SECONDS:
+                    yield ": still here\n\n"
+                else:
+                    continue
+                spoken = time.monotonic()
+    except (NotAuthenticated, NotAllowed):
+        return
+
+
+def _encode(event: JsonObject) -> str:
+    # JSON has no line breaks of its own, so one data line is enough.
+    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {dumps(event)}\n\n"
