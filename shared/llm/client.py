@@ -42,6 +42,12 @@ class _Loop:
     circuits: Cache[tuple[UUID, str], Circuit]
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    sink: ResumingSink | None
+    policy: RetryPolicy
+
+
 class LanguageModels:
     """One per process. Any event loop may use it and gets connections, clients and circuits of its own."""
 
@@ -64,6 +70,15 @@ class LanguageModels:
         local = LocalEndpoint(settings.llm_base_url, settings.llm_api_key.get_secret_value(), settings.llm_model)
         return cls(EgressPolicy.from_setting(settings.allowed_hosts, settings.llm_base_url), local)
 
+    @property
+    def has_local_model(self) -> bool:
+        """Whether this installation runs a model of its own."""
+        return bool(self._local.base_url)
+
+    def check_url(self, url: str) -> None:
+        """Refuses, without a connection, an address that no call would be let through to. Raises `UrlRefused`."""
+        self._policy.check_url(url)
+
     async def close(self) -> None:
         """Closes the connections of the running event loop."""
         state = self._loops.pop(asyncio.get_running_loop(), None)
@@ -77,34 +92,36 @@ class LanguageModels:
         on_delta: DeltaSink | None = None,
         *,
         load_fallback: FallbackLoader | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> ChatReply:
         """One answer, after retries and, with `load_fallback`, after the record's fallback models.
 
         With `on_delta` the answer is streamed; what was passed on is never passed on again by a retry.
-        Raises `ProviderError`: of the model that was asked first, when the fallbacks fail too.
+        `retry_policy` takes the place of the usual one. Raises `ProviderError`: that of the model asked first,
+        when the fallbacks fail too.
         """
         if request.response_schema is not None:
             _check_schema(config, request)
-        sink = ResumingSink(on_delta) if on_delta else None
+        call = _Call(ResumingSink(on_delta) if on_delta else None, retry_policy or self._retry_policy)
         try:
-            return await self._complete(config, request, sink)
+            return await self._complete(config, request, call)
         except ProviderError as error:
             if load_fallback is None or not error.retryable:
                 raise
-            reply = await self._fall_back(config, request, sink, load_fallback)
+            reply = await self._fall_back(config, request, call, load_fallback)
             if reply is None:
                 raise
             return reply
 
     async def _fall_back(
-        self, config: ModelConfig, request: ChatRequest, sink: ResumingSink | None, load: FallbackLoader
+        self, config: ModelConfig, request: ChatRequest, call: _Call, load: FallbackLoader
     ) -> ChatReply | None:
         for model_id in config.settings.fallback_model_ids:
             fallback = await load(model_id)
             if fallback is None:
                 continue
             try:
-                reply = await self._complete(fallback, request, sink)
+                reply = await self._complete(fallback, request, call)
             except ProviderError as error:
                 log.warning("fallback model failed", model=str(model_id), error=str(error))
                 continue
@@ -112,35 +129,35 @@ class LanguageModels:
             return reply
         return None
 
-    async def _complete(self, config: ModelConfig, request: ChatRequest, sink: ResumingSink | None) -> ChatReply:
+    async def _complete(self, config: ModelConfig, request: ChatRequest, call: _Call) -> ChatReply:
         settings = config.settings
         request = replace(
             request,
             temperature=settings.temperature if request.temperature is None else request.temperature,
             max_tokens=settings.max_tokens if request.max_tokens is None else request.max_tokens,
         )
-        reply = await self._with_retries(config, request, sink)
+        reply = await self._with_retries(config, request, call)
         if request.response_schema is not None and not reply.tool_calls:
-            reply = await self._with_data(config, request, reply)
+            reply = await self._with_data(config, request, reply, call)
         usage = config.price.of(reply.usage.input_tokens, reply.usage.output_tokens)
         return replace(reply, usage=usage)
 
-    async def _with_retries(self, config: ModelConfig, request: ChatRequest, sink: ResumingSink | None) -> ChatReply:
+    async def _with_retries(self, config: ModelConfig, request: ChatRequest, call: _Call) -> ChatReply:
         state = self._state()
         provider = await self._provider(state, config)
 
         async def attempt() -> ChatReply:
-            return await provider.chat(request, sink.begin() if sink else None)
+            return await provider.chat(request, call.sink.begin() if call.sink else None)
 
         return await retry.run(
             attempt,
             label=config.label,
-            policy=self._retry_policy,
+            policy=call.policy,
             circuit=self._circuit(state, config),
             deadline=config.settings.deadline_seconds,
         )
 
-    async def _with_data(self, config: ModelConfig, request: ChatRequest, reply: ChatReply) -> ChatReply:
+    async def _with_data(self, config: ModelConfig, request: ChatRequest, reply: ChatReply, call: _Call) -> ChatReply:
         """The reply with its JSON parsed; a model that missed the schema is told so and asked once more."""
         schema = request.response_schema or {}
         try:
@@ -150,7 +167,8 @@ class LanguageModels:
                 raise errors.cut_off(config.label) from invalid
             problem = str(invalid)
         told = (Message("assistant", reply.text), Message("user", repair_instructions(problem)))
-        repaired = await self._with_retries(config, replace(request, messages=(*request.messages, *told)), None)
+        again = replace(request, messages=(*request.messages, *told))
+        repaired = await self._with_retries(config, again, replace(call, sink=None))
         try:
             data = parse_answer(repaired.text, schema)
         except AnswerInvalid as invalid:

@@ -23,10 +23,14 @@ def _plain_url(value: str) -> str:
         parse_url(value)
     except UrlRefused as error:
         raise ValueError(str(error)) from error
+    if "?" in value or "#" in value:
+        raise ValueError("the URL must end with its path")
     return value.rstrip("/")
 
 
-BaseUrl = Annotated[str, Field(max_length=500), AfterValidator(_plain_url)]
+BaseUrl = Annotated[str, Field(max_length=500, pattern=r"^[!-~]*$"), AfterValidator(_plain_url)]
+# These travel in headers.
+Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[!-~]+$")]
 
 
 class ProviderSettings(BaseModel):
@@ -66,8 +70,8 @@ class OpenAICompatibleSettings(ProviderSettings):
 
 class OpenAISettings(ProviderSettings):
     base_url: BaseUrl = Field("https://api.openai.com/v1", description="Address of the API.")
-    organization: str | None = Field(None, max_length=100)
-    project: str | None = Field(None, max_length=100)
+    organization: Identifier | None = None
+    project: Identifier | None = None
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
 
 

@@ -1,5 +1,6 @@
 """Where outbound requests may go: the public internet, and the private endpoints that the operator named."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -32,7 +33,10 @@ def parse_url(url: str) -> Endpoint:
         raise UrlRefused("the URL must start with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:
         raise UrlRefused("the URL must not carry a user name or password")
-    return Endpoint(parts.scheme, parts.hostname.rstrip("."), port or _DEFAULT_PORTS[parts.scheme])
+    host = parts.hostname.rstrip(".")
+    if _ends_in_number(host) and not _is_literal(host):
+        raise UrlRefused("the URL writes an address in a form that is not accepted")
+    return Endpoint(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
 
 
 class EgressPolicy:
@@ -70,6 +74,12 @@ def _split(entry: str) -> tuple[str, str]:
     if not separator or not host or not (port == "*" or port.isdecimal()):
         raise ValueError(f"an allowed host reads host:port or host:*, not {entry.strip()!r}")
     return host.removeprefix("[").removesuffix("]"), port
+
+
+def _ends_in_number(host: str) -> bool:
+    """Such a host is an IPv4 address to some programs, though "127.1" and "0x7f.1" are not written like one."""
+    last = host.rpartition(".")[2]
+    return last.isdigit() or re.fullmatch("0x[0-9a-f]*", last) is not None
 
 
 def _is_literal(host: str) -> bool:

@@ -13,6 +13,8 @@ from shared.auth.tokens import KeyRing, TokenIssuer
 from shared.database.session import Database
 from shared.events.hub import Hub
 from shared.kit.settings import Settings
+from shared.knowledge.index import VectorIndex
+from shared.llm.client import LanguageModels
 from shared.security.encryption import Cipher
 from shared.tasks.doorbell import Doorbell
 from shared.web.throttle import Throttle
@@ -30,6 +32,8 @@ class Resources:
     throttle: Throttle
     doorbell: Doorbell
     hub: Hub
+    vectors: VectorIndex
+    models: LanguageModels
 
 
 @asynccontextmanager
@@ -46,6 +50,8 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
     keys = KeyRing(database, cipher, life)
     tokens = TokenIssuer(keys, settings.token_issuer, life)
     hub = Hub(broker_url)
+    vectors = VectorIndex(settings.chroma_url)
+    models = LanguageModels.from_settings(settings)
     try:
         yield Resources(
             settings=settings,
@@ -58,8 +64,12 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             throttle=Throttle(broker_url, redis),
             doorbell=doorbell,
             hub=hub,
+            vectors=vectors,
+            models=models,
         )
     finally:
+        await models.close()
+        await vectors.close()
         await hub.close()
         await doorbell.close()
         await redis.aclose()

@@ -149,6 +149,7 @@ async def test_no_form_of_an_inside_address_is_dialled(host: str, inside: tuple[
 @pytest.mark.parametrize(
     "url",
     ["file:///etc/passwd", "gopher://127.0.0.1/", "ftp://x/", "//x/", "http://", "http://a:b@x/", "http://x:99999/",
+     "http://127.1/", "http://0x7f.1/", "http://2130706433/", "http://0x7f000001/", "http://1.2.3.4.5/",
      "unix:///run/x", "javascript:alert(1)", "http:///x", ""],
 )  # fmt: skip
 async def test_other_schemes_and_credentials_are_refused(url: str) -> None:

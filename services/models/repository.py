@@ -1,0 +1,151 @@
+"""All queries on models. Row-level security narrows each of them to the caller's tenant."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Date, cast, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy.orm import InstrumentedAttribute
+
+from services.models.schemas import ModelSort
+from shared.database.session import ReadSession, WriteSession
+from shared.database.tables.agents import Agent
+from shared.database.tables.ledger import CallRow
+from shared.database.tables.models import Model
+from shared.database.tables.workflows import Workflow, WorkflowVersion
+from shared.llm.settings import Provider
+
+# Where a graph names a model itself, not through an agent.
+_NAMES_MODEL = "$.nodes[*].config ? (@.manager_model_id == $model)"
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """By this column, then by id. `read` makes a value of the column from what a cursor holds."""
+
+    column: InstrumentedAttribute[Any]
+    descending: bool
+    read: Callable[[str], Any]
+
+
+def _name(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("no name has a NUL")
+    return value
+
+
+SORTINGS = {
+    ModelSort.NEWEST: Sorting(Model.created_at, True, datetime.fromisoformat),
+    ModelSort.OLDEST: Sorting(Model.created_at, False, datetime.fromisoformat),
+    ModelSort.NAME: Sorting(Model.name, False, _name),
+    ModelSort.NAME_DOWN: Sorting(Model.name, True, _name),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is given has to hold for each model; `q` is looked for in its names."""
+
+    q: str | None = None
+    provider: Provider | None = None
+
+    def conditions(self) -> Iterable[ColumnElement[bool]]:
+        if self.q:
+            yield or_(*(field.icontains(self.q, autoescape=True) for field in (Model.name, Model.model)))
+        if self.provider is not None:
+            yield Model.provider == self.provider
+
+
+async def models(
+    session: ReadSession, filters: Filters, sorting: Sorting, after: tuple[Any, UUID] | None, limit: int
+) -> Sequence[Model]:
+    keys = (sorting.column, Model.id)
+    statement = (
+        select(Model)
+        .where(*filters.conditions())
+        .order_by(*(key.desc() if sorting.descending else key for key in keys))
+        .limit(limit)
+    )
+    if after is not None:
+        place = tuple_(*keys)
+        statement = statement.where(place < after if sorting.descending else place > after)
+    return (await session.scalars(statement)).all()
+
+
+async def get_model(session: ReadSession, model_id: UUID) -> Model | None:
+    return await session.get(Model, model_id)
+
+
+async def lock_model(session: WriteSession, model_id: UUID) -> Model | None:
+    """Held against change and against new references, until this transaction ends."""
+    return await session.get(Model, model_id, with_for_update=True)
+
+
+async def existing(session: ReadSession, model_ids: Iterable[UUID]) -> set[UUID]:
+    return set(await session.scalars(select(Model.id).where(Model.id.in_(model_ids))))
+
+
+async def unset_default(session: WriteSession, except_id: UUID) -> None:
+    await session.execute(update(Model).where(Model.is_default, Model.id != except_id).values(is_default=False))
+
+
+async def agents_using(session: ReadSession, model_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    statement = select(Agent.id, Agent.name).where(Agent.model_id == model_id)
+    rows = await session.execute(statement.order_by(Agent.name, Agent.id).limit(limit))
+    return [(id_, name) for id_, name in rows]
+
+
+async def workflows_using(session: ReadSession, model_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    """Workflows whose latest version has a crew that this model manages."""
+    latest = (Workflow.id == WorkflowVersion.workflow_id) & (Workflow.latest_version == WorkflowVersion.version)
+    variables = func.jsonb_build_object("model", str(model_id))
+    statement = (
+        select(Workflow.id, Workflow.name)
+        .join(WorkflowVersion, latest)
+        .where(func.jsonb_path_exists(WorkflowVersion.graph, cast(_NAMES_MODEL, JSONPATH), variables))
+        .order_by(Workflow.name, Workflow.id)
+        .limit(limit)
+    )
+    return [(id_, name) for id_, name in await session.execute(statement)]
+
+
+async def models_falling_back_on(session: ReadSession, model_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    names_it = Model.settings.contains({"fallback_model_ids": [str(model_id)]})
+    rows = await session.execute(select(Model.id, Model.name).where(names_it).order_by(Model.name).limit(limit))
+    return [(id_, name) for id_, name in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfUsage:
+    date: date
+    calls: int
+    failed_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+
+
+async def usage_by_day(
+    session: ReadSession, tenant_id: UUID, model_id: UUID, start: datetime, end: datetime
+) -> Sequence[DayOfUsage]:
+    day = cast(func.timezone("UTC", CallRow.started_at), Date).label("day")
+    statement = (
+        select(
+            day,
+            func.count(),
+            func.count().filter(CallRow.status == "failed"),
+            func.sum(CallRow.input_tokens),
+            func.sum(CallRow.output_tokens),
+            func.sum(CallRow.cost),
+        )
+        # The tenant is named, though the policy would see to it, to meet the index.
+        .where(CallRow.tenant_id == tenant_id, CallRow.model_id == model_id)
+        .where(CallRow.started_at >= start, CallRow.started_at < end)
+        .group_by(day)
+        .order_by(day)
+    )
+    return [DayOfUsage(*row) for row in await session.execute(statement)]
