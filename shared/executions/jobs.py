@@ -74,5 +74,6 @@ def job(kind: ExecutionKind | str) -> Callable[[J], J]:
     return register
 
 
-def find_job(kind: str) -> Job | None:
-    return _jobs.get(kind)
+def all_jobs() -> dict[str, Job]:
+    """By kind, of the modules that were loaded."""
+    return dict(_jobs)

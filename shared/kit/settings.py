@@ -46,7 +46,10 @@ class Settings(BaseSettings):
     upstreams: dict[str, str] = {}
 
     database_pool_size: int = 10
+    # How many executions a worker runs at once; of documents being processed, fewer.
     worker_capacity: int = 100
+    worker_ingestion_capacity: int = 2
+    worker_http_address: str = ""  # "host:port" of a worker's /healthz, /readyz and /metrics; empty: none
     lease_seconds: float = 30.0
     max_attempts: int = 5
     upload_max_bytes: int = 50 * 1024 * 1024

@@ -295,7 +295,7 @@ async def test_a_lost_lease_frees_those_who_wait_for_the_database(platform: Plat
     waiting = asyncio.create_task(ledger.write(LedgerBatch(events=[event()])))
     done, _ = await asyncio.wait((waiting,), timeout=0.3)
     assert not done, "it waits for the database to come back"
-    ledger.lose()
+    ledger.give_up()
 
     with pytest.raises(Superseded):
         await asyncio.wait_for(waiting, 2)

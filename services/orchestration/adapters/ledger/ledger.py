@@ -69,8 +69,12 @@ class PostgresLedger:
             self._under_way.discard(done)
 
     def lose(self) -> None:
-        """The lease is no longer ours: writes that wait and those to come raise `Superseded`."""
+        """The lease is no longer ours: writes to come raise `Superseded`. Of those under way the database decides."""
         self._lost = True
+
+    def give_up(self) -> None:
+        """Nor will the database be heard before the lease is over: those under way raise `Superseded` as well."""
+        self.lose()
         for done in self._under_way:
             if not done.done():
                 done.set_exception(Superseded(str(self._claim.id)))

@@ -1,0 +1,75 @@
+"""`python -m services.orchestration.worker`: runs executions until told to stop.
+
+The first SIGTERM or SIGINT hands over what is running to the other workers and ends within seconds; the second
+ends at once, and the others find what it left when its leases are over.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+
+import uvloop
+
+from services.orchestration.engine.ports import Ledger
+from services.orchestration.engine.runner import ExecutionRunner
+from services.orchestration.worker.composition import JOB_MODULES, open_outside
+from services.orchestration.worker.jobs import job_handlers
+from services.orchestration.worker.listener import DoorbellListener, load_included
+from services.orchestration.worker.worker import Worker
+from shared.kit.logging import configure_logging, get_logger
+from shared.kit.settings import Settings, get_settings
+from shared.tasks.celery import create_celery
+from shared.web.resources import open_resources
+
+log = get_logger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run(settings: Settings) -> None:
+    """A whole worker on the running event loop; returns after the first signal, when everything is handed over."""
+    loop = asyncio.get_running_loop()
+    told_to_leave = asyncio.Event()
+
+    def on_signal() -> None:
+        if told_to_leave.is_set():
+            os._exit(1)
+        told_to_leave.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+
+    app = create_celery(settings.broker_url.get_secret_value(), include=JOB_MODULES)
+    load_included(app)
+    async with open_resources(settings) as resources, open_outside(resources) as outside:
+        jobs = job_handlers(resources)
+
+        def make_runner(ledger: Ledger) -> ExecutionRunner:
+            return ExecutionRunner(ledger, outside, jobs)
+
+        worker = Worker(settings, resources.redis, resources.doorbell, make_runner)
+        DoorbellListener(app, loop, worker.hear).start()
+        await worker.run(_set(told_to_leave))
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def main() -> int:
+    settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    for name, value in (("APP_DATABASE_URL", settings.app_database_url), ("BROKER_URL", settings.broker_url)):
+        if not value.get_secret_value():
+            sys.stderr.write(f"{name} is not set: a worker needs the database and the broker.\n")
+            return 2
+    uvloop.run(run(settings))
+    log.info("worker stopped")
+    sys.stderr.flush()
+    # Threads of agent libraries and the doorbell's listener may still be busy, with nothing that anybody waits for.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+"""What the engine reaches the world by, in a worker."""
+
+import asyncio
+import importlib
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from services.orchestration.adapters.knowledge import KnowledgeBases
+from services.orchestration.adapters.models import ProviderModels
+from services.orchestration.adapters.tools import BuiltinTools
+from services.orchestration.engine.ports import AgentRuntime, CrewPlan, CrewResult, Outside, StepCalls
+from shared.kit.logging import get_logger
+from shared.knowledge.embedding import get_embedder
+from shared.knowledge.search import KnowledgeSearch
+from shared.llm.client import LanguageModels
+from shared.web.resources import Resources
+
+log = get_logger(__name__)
+
+# Modules whose jobs a worker runs. Named, not imported: services do not know one another.
+JOB_MODULES = ("services.knowledge_base.tasks",)
+
+_CREWAI = "services.orchestration.runtimes.crewai"
+
+
+class WarmingRuntime:
+    """crewAI takes seconds to import. That happens in a thread while the worker already claims what needs none."""
+
+    def __init__(self) -> None:
+        self._loading = asyncio.create_task(asyncio.to_thread(_load_crewai))
+
+    async def run_crew(self, plan: CrewPlan, calls: StepCalls) -> CrewResult:
+        runtime = await asyncio.shield(self._loading)
+        return await runtime.run_crew(plan, calls)
+
+
+def _load_crewai() -> AgentRuntime:
+    started = time.perf_counter()
+    module = importlib.import_module(_CREWAI)
+    log.info("crewAI is loaded", seconds=round(time.perf_counter() - started, 2))
+    return module.CrewAIRuntime()
+
+
+@asynccontextmanager
+async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
+    """The ports, made real. Open them on the event loop that the engine runs on."""
+    settings = resources.settings
+    models = LanguageModels.from_settings(settings)
+    search = KnowledgeSearch(resources.database, resources.vectors, get_embedder(settings.cache))
+    knowledge = KnowledgeBases(search)
+    try:
+        yield Outside(
+            models=ProviderModels(resources.database, resources.cipher, models),
+            tools=BuiltinTools(knowledge),
+            knowledge=knowledge,
+            agents=WarmingRuntime(),
+        )
+    finally:
+        await models.close()

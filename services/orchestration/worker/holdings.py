@@ -1,0 +1,90 @@
+"""What this worker holds: the executions it has claimed and not yet let go."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from services.orchestration.adapters.ledger.claims import Claim
+from services.orchestration.adapters.ledger.ledger import PostgresLedger
+from services.orchestration.engine.runner import Outcome
+
+
+class Runner(Protocol):
+    """The engine's hold on one execution: see `ExecutionRunner`."""
+
+    async def run(self) -> Outcome: ...
+
+    def cancel(self) -> None: ...
+
+    def park(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Held:
+    """`renewed_at` is when the lease was last known to run, by this machine's clock."""
+
+    claim: Claim
+    ledger: PostgresLedger
+    runner: Runner
+    task: asyncio.Task[None]
+    claimed_at: float
+    renewed_at: float
+    told_to_cancel: bool = False
+
+    def lose(self) -> None:
+        """Another worker has it."""
+        self.ledger.lose()
+        self.runner.abandon()
+
+    def give_up(self) -> None:
+        """The database is away, and another worker may have it any moment."""
+        self.ledger.give_up()
+        self.runner.abandon()
+
+
+class Holdings:
+    """`capacity` is how many of each lane run at once. A suspect that has run for `probation` seconds and killed
+    nobody no longer keeps other suspects away."""
+
+    def __init__(self, capacity: Mapping[str, int], probation: float, clock: Callable[[], float]) -> None:
+        self.capacity = dict(capacity)
+        self._probation = probation
+        self._clock = clock
+        self._held: dict[UUID, Held] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(list(self._held.values()))
+
+    def get(self, execution_id: UUID) -> Held | None:
+        return self._held.get(execution_id)
+
+    def add(self, held: Held) -> None:
+        self._held[held.claim.id] = held
+
+    def remove(self, held: Held) -> None:
+        if self._held.get(held.claim.id) is held:
+            del self._held[held.claim.id]
+
+    def room(self) -> dict[str, int]:
+        """Of the lanes that have any."""
+        taken = self.by_lane()
+        left = {lane: capacity - taken[lane] for lane, capacity in self.capacity.items()}
+        return {lane: room for lane, room in left.items() if room > 0}
+
+    def by_lane(self) -> Counter[str]:
+        return Counter(held.claim.lane for held in self._held.values())
+
+    def may_take_suspect(self) -> bool:
+        now = self._clock()
+        return not any(held.claim.suspect and now - held.claimed_at < self._probation for held in self)
+
+    def epochs(self) -> dict[UUID, int]:
+        return {held.claim.id: held.claim.epoch for held in self._held.values()}

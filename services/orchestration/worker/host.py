@@ -1,0 +1,172 @@
+"""Claims executions as far as there is room, runs them, and lets go of them all when told to leave."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+
+from services.orchestration.adapters.ledger.claims import Claim
+from services.orchestration.adapters.ledger.connections import AWAY
+from services.orchestration.adapters.ledger.ledger import PostgresLedger
+from services.orchestration.engine import events
+from services.orchestration.engine.failures import error_object
+from services.orchestration.engine.ports import ExecutionStatus, Ledger, LedgerBatch, Superseded, Transition
+from services.orchestration.worker import metrics
+from services.orchestration.worker.holdings import Held, Holdings, Runner
+from shared.kit.clock import utcnow
+from shared.kit.logging import get_logger
+
+log = get_logger(__name__)
+
+# The doorbell is what brings work; this only finds what was not heard, because Redis was away or emptied.
+_POLL = 2.0
+_PASS_ON = 0.1
+_LET_GO = 2.0
+
+
+class Queue(Protocol):
+    async def take(self, room: dict[str, int], *, suspects: bool) -> list[Claim]: ...
+
+
+class Bell(Protocol):
+    async def ring(self) -> None: ...
+
+
+class Host:
+    """`open_ledger` and `make_runner` make a claim into something that runs."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        holdings: Holdings,
+        bell: Bell,
+        open_ledger: Callable[[Claim], PostgresLedger],
+        make_runner: Callable[[Ledger], Runner],
+        clock: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._holdings = holdings
+        self._bell = bell
+        self._open_ledger = open_ledger
+        self._make_runner = make_runner
+        self._clock = clock
+        self._look = asyncio.Event()
+        self._leaving = False
+        self._passing_on: asyncio.Task[None] | None = None
+
+    def hear(self) -> None:
+        """The doorbell rang."""
+        metrics.RINGS.inc()
+        self._look.set()
+        if len(self._holdings.room()) < len(self._holdings.capacity) and self._passing_on is None:
+            # It may have rung for what there is no room for here. Whoever has waited longest hears it next.
+            self._passing_on = asyncio.create_task(self._pass_on())
+
+    async def run(self) -> None:
+        """Claims until it is cancelled. Cancelled in the middle of a claim, it first lets go of what that took."""
+        while True:
+            claiming = asyncio.ensure_future(self._claim())
+            try:
+                await asyncio.shield(claiming)
+            except asyncio.CancelledError:
+                await asyncio.wait((claiming,))
+                raise
+            try:
+                async with asyncio.timeout(_POLL * random.uniform(0.75, 1.25)):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+            self._look.clear()
+
+    async def leave(self, within: float) -> None:
+        """Hands over everything: running steps are stopped and stay open for the next worker. Call it once, with
+        `run` still going or already cancelled; nothing is started any more."""
+        self._leaving = True
+        held = list(self._holdings)
+        for each in held:
+            each.runner.park()
+        if held:
+            _, holding = await asyncio.wait([each.task for each in held], timeout=within)
+            await asyncio.gather(*(self._let_go(each) for each in held if each.task in holding))
+            await self._bell.ring()
+
+    async def _claim(self) -> None:
+        room = self._holdings.room()
+        if not room or self._leaving:
+            return
+        try:
+            claims = await self._queue.take(room, suspects=self._holdings.may_take_suspect())
+        except AWAY as error:
+            log.warning("could not look for work", error=repr(error))
+            return
+        for claim in claims:
+            if self._leaving:
+                await self._hand_back(claim)
+            else:
+                self._start(claim)
+        if claims and (self._leaving or len(self._holdings.room()) < len(room)):
+            # What was handed back waits again; and a lane that is full now may have more waiting for others.
+            await self._bell.ring()
+
+    def _start(self, claim: Claim) -> None:
+        ledger = self._open_ledger(claim)
+        runner = self._make_runner(ledger)
+        now = self._clock()
+        task = asyncio.create_task(self._run(claim, runner, ledger))
+        held = Held(claim, ledger, runner, task, claimed_at=now, renewed_at=now, told_to_cancel=claim.cancel_requested)
+        self._holdings.add(held)
+        task.add_done_callback(lambda _: self._ended(held))
+        metrics.CLAIMED.labels(claim.lane).inc()
+        if claim.epoch == 1:
+            metrics.QUEUED_SECONDS.observe(max(0.0, (utcnow() - claim.created_at).total_seconds()))
+        if claim.cancel_requested:
+            runner.cancel()
+
+    async def _run(self, claim: Claim, runner: Runner, ledger: PostgresLedger) -> None:
+        try:
+            outcome: str = await runner.run()
+        except Exception as error:
+            log.error("an execution could not be carried on", execution_id=str(claim.id), exc_info=error)
+            outcome = await self._fail(ledger, error)
+        metrics.OUTCOMES.labels(outcome).inc()
+        log.info("execution let go", execution_id=str(claim.id), tenant_id=str(claim.tenant_id), outcome=outcome)
+
+    async def _fail(self, ledger: PostgresLedger, error: Exception) -> str:
+        """Ends what the engine could not end. Failing that too, the reaper finds it when its lease is over."""
+        now = utcnow()
+        told = error_object("internal_error", f"an internal error ({type(error).__name__}); the worker's log has more")
+        failed = ExecutionStatus.FAILED
+        lines = [events.execution_status(failed, now), events.done(failed, None, told, now)]
+        try:
+            await ledger.write(LedgerBatch(events=lines, transition=Transition(failed, None, told)))
+        except (Superseded, asyncpg.PostgresError, *AWAY):
+            return "dropped"
+        return failed.value
+
+    def _ended(self, held: Held) -> None:
+        self._holdings.remove(held)
+        self._look.set()
+
+    async def _let_go(self, held: Held) -> None:
+        """Of one whose steps would not stop in time: released all the same, and what it still writes is refused."""
+        log.warning("released while a step still runs", execution_id=str(held.claim.id))
+        held.runner.abandon()
+        await self._hand_back(held.claim, held.ledger)
+
+    async def _hand_back(self, claim: Claim, ledger: PostgresLedger | None = None) -> None:
+        batch = LedgerBatch(
+            events=[events.execution_status(ExecutionStatus.QUEUED, utcnow())],
+            transition=Transition(ExecutionStatus.QUEUED),
+        )
+        try:
+            async with asyncio.timeout(_LET_GO):
+                await (ledger or self._open_ledger(claim)).write(batch)
+        except (Superseded, asyncpg.PostgresError, *AWAY) as error:
+            log.warning("not handed over", execution_id=str(claim.id), error=repr(error))
+
+    async def _pass_on(self) -> None:
+        await asyncio.sleep(_PASS_ON)
+        self._passing_on = None
+        await self._bell.ring()

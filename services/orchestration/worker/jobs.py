@@ -1,0 +1,71 @@
+"""Jobs of `shared/executions/jobs.py`, as the engine runs them."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from services.orchestration.engine.jobs import JobHandler, JobSteps
+from services.orchestration.engine.ports import StepFailed
+from shared.database.session import Database
+from shared.executions.jobs import Job, JobFailed, LogLevel, all_jobs
+from shared.kit.json import Json, JsonObject
+from shared.web.resources import Resources
+
+_PROGRESS_INTERVAL = 0.25
+
+
+def job_handlers(resources: Resources) -> dict[str, JobHandler]:
+    """The handlers of all jobs that are registered by now."""
+    return {kind: _handler(job, resources) for kind, job in all_jobs().items()}
+
+
+def _handler(job: Job, resources: Resources) -> JobHandler:
+    async def run(steps: JobSteps) -> Json:
+        try:
+            return await job(EngineJobContext(steps, resources))
+        except JobFailed as failure:
+            raise _as_step_failure(failure) from failure
+
+    return run
+
+
+class EngineJobContext:
+    """Implements `JobContext`."""
+
+    def __init__(self, steps: JobSteps, resources: Resources) -> None:
+        self.execution_id: UUID = steps.execution_id
+        self.tenant_id: UUID = steps.tenant_id
+        self.inputs: JsonObject = steps.inputs
+        self.spec: JsonObject = steps.spec
+        self.database: Database = resources.database
+        self.resources = resources
+        self._steps = steps
+        self._told: dict[str, float] = {}
+
+    async def step(self, name: str, run: Callable[[], Awaitable[Json]]) -> Json:
+        async def translated() -> Json:
+            try:
+                return await run()
+            except JobFailed as failure:
+                raise _as_step_failure(failure) from failure
+
+        try:
+            return await self._steps.step(name, translated)
+        except StepFailed as failure:
+            raise JobFailed(failure.code, failure.message, failure.details) from failure
+
+    def log(self, level: LogLevel, message: str, **data: Any) -> None:
+        self._steps.log(level, message, **data)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """The first and the last of a stage are always told, those between a few times a second."""
+        now = time.monotonic()
+        if done < total and now - self._told.get(stage, -_PROGRESS_INTERVAL) < _PROGRESS_INTERVAL:
+            return
+        self._told[stage] = now
+        self._steps.progress(stage, done, total)
+
+
+def _as_step_failure(failure: JobFailed) -> StepFailed:
+    return StepFailed(failure.message, code=failure.code, retryable=False, details=failure.details)
