@@ -4,6 +4,7 @@ import codecs
 import re
 
 import charset_normalizer
+from charset_normalizer.utils import is_multi_byte_encoding
 
 from services.knowledge_base.ingestion.extract.clean import clean
 from services.knowledge_base.ingestion.extract.model import (
@@ -25,7 +26,8 @@ _MARKS = (
 )
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SAMPLE = 65_536
-_WESTERN = frozenset({"cp1250", "cp1252", "cp1254", "cp1257", "cp1258", "latin_1", "iso8859_2", "iso8859_15"})
+# In scripts other than the Latin most letters are beyond ASCII.
+_NOT_LATIN = 0.3
 
 
 def extract_text(data: bytes, limits: ContentLimits) -> Extracted:
@@ -68,9 +70,11 @@ def _decode_almost_utf8(data: bytes) -> str | None:
 
 
 def _decode_by_guess(data: bytes) -> str:
+    """The guesser knows Japanese from Russian, but not the western code pages apart: of them we take the commonest."""
     best = charset_normalizer.from_bytes(data).best()
-    if best is None or best.encoding in _WESTERN:
-        # The guesser cannot tell the western code pages apart; one of them is far more common than the rest.
+    sample = data[:_SAMPLE]
+    share = sum(byte > 0x7F for byte in sample) / len(sample)
+    if best is None or (share < _NOT_LATIN and not is_multi_byte_encoding(best.encoding)):
         return data.decode("cp1252", "replace")
     return data.decode(best.encoding, "replace")
 
