@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
 
 from cli.api import Api
+from cli.console import safe
 from cli.credentials import Account, SignIn, request_token
 from cli.errors import ApiFailure, CommandError
 from cli.executions import Outcome, start, watch
@@ -59,7 +59,7 @@ def run(home: Home, url: str, console: Console) -> Outcome:
     with Api(url, SignIn(home, account)) as api:
         _ensure_knowledge_base(api, console)
         workflow = _ensure_workflow(api)
-        console.print(f"\n[bold]Question:[/] {escape(QUESTION)}\n", highlight=False)
+        console.print(f"\n[bold]Question:[/] {safe(QUESTION)}\n", highlight=False)
         ended = watch(api, start(api, workflow, {"question": QUESTION}), ExecutionView(console))
     write_json(home.demo_file, {**asdict(account), "has_run": True})
     return ended
@@ -105,7 +105,7 @@ def _await_documents(api: Api, path: str, console: Console) -> None:
         for document in documents:
             if document["id"] not in told and document["status"] not in _IN_WORK:
                 told.add(document["id"])
-                console.print(f"  {_mark(document)} {escape(document['name'])}", highlight=False)
+                console.print(f"  {_mark(document)} {safe(document['name'])}", highlight=False)
         if len(told) == len(documents):
             return
         if time.monotonic() > deadline:

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from cli.commands import demo, login, project, runs, stack
-from cli.console import err
+from cli.console import err, safe
 from cli.errors import CommandError, ExitCode
 from cli.stack.errors import StackError
 
@@ -37,9 +37,9 @@ def main() -> None:
     try:
         app(prog_name="quarterdeck")
     except (CommandError, StackError) as error:
-        err.print(f"[bold red]error:[/] {error.problem}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]error:[/] {safe(error.problem)}", highlight=False, soft_wrap=True)
         if error.advice:
-            err.print(error.advice, highlight=False, soft_wrap=True)
+            err.print(safe(error.advice), highlight=False, soft_wrap=True)
         code = error.code if isinstance(error, CommandError) else ExitCode.FAILED
         raise SystemExit(int(code)) from None
     except KeyboardInterrupt:

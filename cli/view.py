@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+
+from cli.console import plain, safe
 
 _MARKS = {"succeeded": "[green]✓[/]", "failed": "[red]✗[/]", "cancelled": "[yellow]■[/]", "skipped": "[dim]-[/]"}
 _INDENT = "    "
@@ -54,25 +55,25 @@ class ExecutionView:
         node = event["step"]["node"]
         self._names[node] = data["name"]
         again = f", attempt {event['step']['attempt']}" if event["step"]["attempt"] > 1 else ""
-        self._line(f"[bold cyan]▸[/] [bold]{escape(data['name'])}[/] [dim]{data['type']}{again}[/]")
+        self._line(f"[bold cyan]▸[/] [bold]{safe(data['name'])}[/] [dim]{data['type']}{again}[/]")
 
     def _step_finished(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         self.totals.steps += 1
         mark = _MARKS.get(data["status"], "·")
         seconds = (data.get("duration_ms") or 0) / 1000
-        self._line(f"{mark} {escape(self._name(event))} [dim]{seconds:.1f} s[/]")
+        self._line(f"{mark} {safe(self._name(event))} [dim]{seconds:.1f} s[/]")
         if data.get("error"):
-            self._line(f"{_INDENT}[red]{escape(describe_error(data['error']))}[/]")
+            self._line(f"{_INDENT}[red]{safe(describe_error(data['error']))}[/]")
 
     def _step_skipped(self, event: dict[str, Any], data: dict[str, Any]) -> None:
-        self._line(f"{_MARKS['skipped']} [dim]{escape(self._name(event))} skipped[/]")
+        self._line(f"{_MARKS['skipped']} [dim]{safe(self._name(event))} skipped[/]")
 
     def _text(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         speaker = (event["step"]["node"], str(data.get("call")))
         if speaker != self._speaker:
-            self._line(f"{_INDENT}[magenta]{escape(str(data.get('agent') or self._name(event)))}[/]")
+            self._line(f"{_INDENT}[magenta]{safe(str(data.get('agent') or self._name(event)))}[/]")
             self._speaker = speaker
-        text = data["text"]
+        text = plain(data["text"])
         if not self._mid_line:
             text = _INDENT + text
         self.console.out(text.replace("\n", f"\n{_INDENT}"), end="", highlight=False)
@@ -80,13 +81,13 @@ class ExecutionView:
 
     def _tool_call(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         arguments = ", ".join(f"{name}={_short(value, 60)}" for name, value in data["arguments"].items())
-        self._line(f"{_INDENT}[blue]→ {escape(data['name'])}({escape(arguments)})[/]")
+        self._line(f"{_INDENT}[blue]→ {safe(data['name'])}({safe(arguments)})[/]")
 
     def _tool_result(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         if data.get("error"):
-            self._line(f"{_INDENT}[red]← {escape(describe_error(data['error']))}[/]")
+            self._line(f"{_INDENT}[red]← {safe(describe_error(data['error']))}[/]")
         else:
-            self._line(f"{_INDENT}[dim]← {escape(_short(data.get('result')))}[/]")
+            self._line(f"{_INDENT}[dim]← {safe(_short(data.get('result')))}[/]")
 
     def _usage(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         self.totals.input_tokens += data["input_tokens"]
@@ -94,7 +95,7 @@ class ExecutionView:
 
     def _log(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         if data["level"] in ("warning", "error"):
-            self._line(f"{_INDENT}[yellow]{escape(data['message'])}[/]")
+            self._line(f"{_INDENT}[yellow]{safe(data['message'])}[/]")
 
     def _name(self, event: dict[str, Any]) -> str:
         node = str(event["step"]["node"])

@@ -7,7 +7,7 @@ import httpx
 import typer
 
 from cli.api import Api
-from cli.console import out
+from cli.console import out, safe
 from cli.credentials import ApiKey, find_url, request_token
 from cli.stack.files import write_json
 from cli.stack.layout import Home
@@ -38,7 +38,8 @@ def login(
         me = api.get("/users/me")
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_json(home.login_file, {"url": url, "email": me["email"], "api_key": api_key})
-    out.print(f"Signed in at {url} as {me['email']}, {me['role']} of {me['tenant']['name']}.", highlight=False)
+    who = f"{me['email']}, {me['role']} of {me['tenant']['name']}"
+    out.print(safe(f"Signed in at {url} as {who}."), highlight=False)
 
 
 def _make_key(url: str, email: str, password: str) -> str:

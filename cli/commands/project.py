@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli.api import Api
 from cli.commands.connection import connect
-from cli.console import out
+from cli.console import out, safe
 from cli.errors import CommandError, ExitCode
 
 _ENDINGS = (".yaml", ".yml", ".json", ".jsonc")
@@ -98,9 +97,9 @@ def _find_model(api: Api, name: str) -> str:
 
 def _show(answer: dict[str, Any]) -> None:
     workflow, report = answer["workflow"], answer["report"]
-    out.print(f"[green]✓[/] [bold]{escape(workflow['name'])}[/] [dim]{workflow['id']}[/]", highlight=False)
+    out.print(f"[green]✓[/] [bold]{safe(workflow['name'])}[/] [dim]{workflow['id']}[/]", highlight=False)
     for agent in answer["agents"]:
-        out.print(f"    agent [bold]{escape(agent['name'])}[/] [dim]{agent['id']}[/]", highlight=False)
+        out.print(f"    agent [bold]{safe(agent['name'])}[/] [dim]{agent['id']}[/]", highlight=False)
     out.print(f"    {len(report['mapped'])} settings taken over", highlight=False)
     _show_items("left out", report["ignored"], "dim")
     _show_items("not found", report["missing"], "yellow")
@@ -108,18 +107,18 @@ def _show(answer: dict[str, Any]) -> None:
         schema: dict[str, Any] = workflow["graph"].get("inputs") or {}
         required: list[str] = schema.get("required") or []
         inputs = "".join(f" --input {name}=..." for name in required)
-        out.print(f"Run it: quarterdeck run {json.dumps(workflow['name'])}{inputs}", highlight=False, soft_wrap=True)
+        out.print(
+            f"Run it: quarterdeck run {safe(json.dumps(workflow['name']) + inputs)}", highlight=False, soft_wrap=True
+        )
         return
     out.print("[yellow]It cannot run yet:[/]")
     for problem in workflow["problems"]:
         where = ": ".join(filter(None, (problem["node"], problem["field"])))
-        out.print(f"    {escape(where)}: {escape(problem['message'])}", highlight=False, soft_wrap=True)
+        out.print(f"    {safe(where)}: {safe(problem['message'])}", highlight=False, soft_wrap=True)
 
 
 def _show_items(title: str, items: list[dict[str, Any]], style: str) -> None:
     if items:
         out.print(f"    {len(items)} {title}:")
     for item in items:
-        out.print(
-            f"      [{style}]{escape(item['where'])}: {escape(item['message'])}[/]", highlight=False, soft_wrap=True
-        )
+        out.print(f"      [{style}]{safe(item['where'])}: {safe(item['message'])}[/]", highlight=False, soft_wrap=True)

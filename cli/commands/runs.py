@@ -8,12 +8,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from cli.api import Api
 from cli.commands.connection import connect
-from cli.console import err, out
+from cli.console import err, out, safe
 from cli.errors import CommandError, ExitCode
 from cli.executions import Outcome, outcome, start, watch
 from cli.inputs import parse_inputs
@@ -95,9 +94,9 @@ def print_outcome(ended: Outcome) -> None:
     tokens = f"{ended.tokens['input']} + {ended.tokens['output']} tokens"
     out.print(f"\n[bold {colour}]{ended.status}[/] [dim]in {seconds:.1f} s, {tokens}[/]", highlight=False)
     if ended.error:
-        out.print(f"[red]{escape(describe_error(ended.error))}[/]", highlight=False, soft_wrap=True)
+        out.print(f"[red]{safe(describe_error(ended.error))}[/]", highlight=False, soft_wrap=True)
     if ended.output is not None:
-        out.print(escape(_readable(ended.output)), highlight=False, soft_wrap=True)
+        out.print(safe(_readable(ended.output)), highlight=False, soft_wrap=True)
 
 
 def _readable(output: Any) -> str:
@@ -135,7 +134,7 @@ def _row(execution: dict[str, Any]) -> tuple[str, ...]:
     took = execution["duration_ms"]
     return (
         execution["id"],
-        escape(execution["name"]),
+        safe(execution["name"]),
         execution["status"],
         f"{created:%Y-%m-%d %H:%M:%S}",
         f"{took / 1000:.1f} s" if took is not None else "",

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from cli import demo
-from cli.console import err, out
+from cli.console import err, out, safe
 from cli.errors import CommandError, ExitCode
 from cli.hosting import host
 from cli.stack.layout import Home
@@ -71,7 +71,9 @@ def _run_demo_once(home: Home, plan: Plan) -> None:
     try:
         demo.run(home, plan.url, out)
     except CommandError as error:
-        err.print(f"[bold red]The demo failed:[/] {error.problem} {error.advice}", highlight=False, soft_wrap=True)
+        err.print(
+            f"[bold red]The demo failed:[/] {safe(error.problem)} {safe(error.advice)}", highlight=False, soft_wrap=True
+        )
     out.print(f"\nServing on [bold]{plan.url}[/] until Ctrl-C.", highlight=False)
 
 

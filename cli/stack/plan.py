@@ -128,7 +128,7 @@ def make_plan(home: Home, options: Options) -> Plan:
             if options.split
             else one_process(options.port, environment, home.logs)
         ),
-        worker=Worker(environment=environment, log=home.log_of("worker")),
+        worker=Worker(environment=environment, log=home.log_of("worker"), port=ports.claim("worker")),
         environment=environment,
         brought=external.given,
     )

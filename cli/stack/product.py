@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.stack.component import Component, http_answers
 from cli.stack.layout import PROJECT_ROOT
-from cli.stack.ports import LOOPBACK
+from cli.stack.ports import LOOPBACK, find_free
 from cli.stack.process import Launch
 
 SERVICES = (
@@ -74,27 +74,33 @@ class Worker(Component):
 
     name = "worker"
     title = "The worker"
+    ready_within = 60.0
     stop_within = 15.0
 
-    def __init__(self, *, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, *, environment: Mapping[str, str], log: Path, port: int | None = None) -> None:
         super().__init__(log)
         self._environment = environment
+        self._port = port or find_free()
+
+    @property
+    def port(self) -> int:
+        """Of its health and metrics; work reaches it another way."""
+        return self._port
 
     @property
     def url(self) -> str:
-        return ""
+        return f"http://{LOOPBACK}:{self._port}"
 
     def launch(self) -> Launch:
         return Launch(
             argv=[sys.executable, "-m", "services.orchestration.worker"],
             log=self.log,
-            environment=self._environment,
+            environment={**self._environment, "QUARTERDECK_WORKER_HTTP_ADDRESS": f"{LOOPBACK}:{self._port}"},
             directory=PROJECT_ROOT,
         )
 
     async def probe(self) -> bool:
-        """It listens to nobody and needs no one to wait for it: what is started meanwhile is in the database."""
-        return self.process is not None and self.process.exit_code is None
+        return await http_answers(self._port, "/readyz")
 
 
 def one_process(port: int, environment: Mapping[str, str], logs: Path) -> list[WebProcess]:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from rich.markup import escape
+
 from cli.stack.component import Component
 from cli.stack.diagnosis import describe_exit
 from cli.stack.embeddings import ensure_embeddings
@@ -123,7 +125,7 @@ class Supervisor:
                 await component.start()
                 self._timeline.say(f"{component.title} is up again")
             except StackError as error:
-                self._timeline.say(f"[red]{error.problem}[/] {error.advice}")
+                self._timeline.say(f"[red]{escape(error.problem)}[/] {escape(error.advice)}")
             self._publish()
 
     async def _until_it_ends(self, process: Process) -> float:
