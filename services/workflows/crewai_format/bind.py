@@ -8,11 +8,15 @@ from services.workflows.crewai_format.project import CrewProject, CrewTask, Proc
 from services.workflows.crewai_format.report import Code, Report, placed
 
 
+class BindingError(ProjectError):
+    """A binding names a task or an agent that the project does not have."""
+
+
 def bind(project: CrewProject, bindings: Mapping[str, str], report: Report) -> CrewProject:
     """Applies `bindings` (task -> agent), which win over the files.
 
     A crew's only agent does every task that names none. Tasks that stay unbound are reported; in a hierarchical
-    crew the manager hands those out, as in crewAI. Raises `ProjectError` if a binding names what is not there.
+    crew the manager hands those out, as in crewAI. Raises `BindingError` if a binding names what is not there.
     """
     _check(project, bindings)
     return replace(project, tasks=tuple(_bind(project, task, bindings, report) for task in project.tasks))
@@ -24,7 +28,7 @@ def _check(project: CrewProject, bindings: Mapping[str, str]) -> None:
     faults = [Fault(f"bindings: there is no task '{task}'") for task in bindings if task not in tasks]
     faults += [Fault(f"bindings.{task}: there is no agent '{a}'") for task, a in bindings.items() if a not in agents]
     if faults:
-        raise ProjectError(*faults)
+        raise BindingError(*faults)
 
 
 def _bind(project: CrewProject, task: CrewTask, bindings: Mapping[str, str], report: Report) -> CrewTask:

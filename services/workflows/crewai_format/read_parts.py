@@ -72,7 +72,7 @@ def _read_llm(reader: Reader, entry: Entry, name: str = "llm") -> _Llm:
         return _Llm()
     llm = Entry(f"{entry.where}.{name}", node.line, node.value)
     reader.leave_out(llm, {"model", "temperature", "max_tokens"}, fields.LLM)
-    return _Llm(reader.name(llm, "model"), reader.number(llm, "temperature"), reader.count(llm, "max_tokens"))
+    return _Llm(reader.name(llm, "model"), reader.temperature(llm, "temperature"), reader.count(llm, "max_tokens"))
 
 
 def _read_tools(reader: Reader, entry: Entry) -> tuple[str, ...]:

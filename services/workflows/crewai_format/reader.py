@@ -90,13 +90,13 @@ class Reader:
         self.fault(f"{entry.where}.{name} must be a whole number from 1", node.line)
         return None
 
-    def number(self, entry: Entry, name: str) -> float | None:
+    def temperature(self, entry: Entry, name: str) -> float | None:
         node = entry.fields.get(name)
         if node is None or node.value is None:
             return None
-        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        if isinstance(node.value, int | float) and not isinstance(node.value, bool) and 0 <= node.value <= 2:
             return float(node.value)
-        self.fault(f"{entry.where}.{name} must be a number", node.line)
+        self.fault(f"{entry.where}.{name} must be a number from 0 to 2", node.line)
         return None
 
     def items(self, entry: Entry, name: str) -> list[Node]:

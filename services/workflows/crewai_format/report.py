@@ -13,6 +13,7 @@ class Code(StrEnum):
     MODEL = "model"
     TOOL = "tool"
     BINDING = "binding"
+    KNOWLEDGE_BASE = "knowledge_base"
     CHANGED = "changed"
 
     UNSAFE = "unsafe"
@@ -22,6 +23,7 @@ class Code(StrEnum):
 
     TOOL_MISSING = "tool_missing"
     MODEL_MISSING = "model_missing"
+    KNOWLEDGE_BASE_MISSING = "knowledge_base_missing"
     OUTPUT_CLASS_MISSING = "output_class_missing"
     AGENT_UNBOUND = "agent_unbound"
     AGENT_UNKNOWN = "agent_unknown"

@@ -11,6 +11,9 @@ from services.workflows.crewai_format.report import Code, Item, Report, placed
 from shared.kit.json import Json, JsonObject
 
 _NODE = "crew"
+# What an agent of the pool may have at most.
+MAX_ITERATIONS = 100
+MAX_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,16 @@ class Resolver:
             model_id=self._model(agent.llm, f"{where}.llm", agent.place),
             tools=self._tools_of(agent),
             temperature=agent.temperature,
-            max_tokens=agent.max_tokens,
-            max_iterations=agent.max_iterations,
+            max_tokens=self._at_most(MAX_TOKENS, agent.max_tokens, f"{where}.max_tokens", agent.place),
+            max_iterations=self._at_most(MAX_ITERATIONS, agent.max_iterations, f"{where}.max_iter", agent.place),
             allow_delegation=agent.allow_delegation,
         )
+
+    def _at_most(self, most: int, number: int | None, where: str, place: Place | None) -> int | None:
+        if number is None or number <= most:
+            return number
+        self._report.mapped.append(placed(Code.CHANGED, where, f"{number} is lowered to {most}", place))
+        return most
 
     def _model(self, name: str | None, where: str, place: Place | None) -> UUID:
         fallback = self._catalog.fallback
@@ -123,14 +132,14 @@ def crew_graph(
         "tasks": [_task(task, agent_ids) for task in project.tasks],
         **_manager(project, agent_ids, manager_model_id),
     }
-    name = project.name or "Crew"
     inputs = inputs_schema(project)
     for asked in inputs["properties"]:
         report.mapped.append(Item(Code.INPUT, f"inputs.{asked}", "becomes an input of the workflow"))
+    node = {"id": _NODE, "type": "crew", "name": project.name or "Crew", "config": config, "ui": {"x": 0, "y": 0}}
     return {
         "spec": 1,
         "inputs": inputs,
-        "nodes": [{"id": _NODE, "type": "crew", "name": name[:200], "config": config, "ui": {"x": 0, "y": 0}}],
+        "nodes": [node],
         "edges": [],
         "outputs": outputs,
     }

@@ -10,7 +10,15 @@ from services.workflows.crewai_format.read import Format
 from services.workflows.crewai_format.report import Code, Item, Report
 from shared.kit.json import Json, JsonObject
 
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_DUMPER: Any = type("_Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    """Texts of several lines as people write them, `|`."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_DUMPER.add_representer(str, _represent_text)
 
 
 def write_project(project: CrewProject, format: Format, report: Report) -> dict[str, str]:

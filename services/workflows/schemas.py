@@ -1,0 +1,121 @@
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from shared.executions.schemas import ExecutionSummary
+from shared.executions.statuses import ExecutionStatus
+from shared.kit.json import JsonObject, canonical
+from shared.kit.storable import storable
+from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
+from shared.workflow.problems import Severity
+
+MAX_GRAPH_BYTES = 1_000_000
+_MAX_VERSION = 2**31 - 1
+
+
+def _as_it_is(value: JsonObject) -> JsonObject:
+    """A graph is kept to the letter or refused: unlike what runs produce, it can be corrected by who sent it."""
+    if storable(value) is not value:
+        raise ValueError("must not contain NUL characters, half surrogate pairs, huge numbers or endless nesting")
+    if len(canonical(value)) > MAX_GRAPH_BYTES:
+        raise ValueError(f"must not be larger than {MAX_GRAPH_BYTES:,} bytes")
+    return value
+
+
+GraphJson = Annotated[dict[str, Any], AfterValidator(_as_it_is)]
+VersionNumber = Annotated[int, Field(ge=1, le=_MAX_VERSION)]
+
+
+class WorkflowSort(StrEnum):
+    NEWEST = "-created_at"
+    OLDEST = "created_at"
+    NAME = "name"
+
+
+class WorkflowCreate(RequestModel):
+    name: Name
+    description: LongText = ""
+    graph: GraphJson
+
+
+class WorkflowUpdate(RequestModel):
+    """Takes the place of what there is. `version` is the one the change was made on; `note` says why."""
+
+    name: Name
+    description: LongText = ""
+    graph: GraphJson
+    note: LongText = ""
+    version: VersionNumber | None = None
+
+
+class ValidateRequest(RequestModel):
+    """A graph to look at instead of a stored one, or the version to look at instead of the latest."""
+
+    graph: GraphJson | None = None
+    version: VersionNumber | None = None
+
+
+class CloneRequest(RequestModel):
+    name: Name | None = None
+
+
+class ExecuteRequest(RequestModel):
+    inputs: JsonObject = Field(default_factory=dict)
+    version: VersionNumber | None = None
+
+
+class ProblemOut(ResponseModel):
+    """`node` is the node's id; `field` the path in its config, or in the graph where no node is named."""
+
+    severity: Severity
+    code: str
+    message: str
+    node: str | None
+    field: str | None
+
+
+class ValidationOut(ResponseModel):
+    valid: bool
+    problems: list[ProblemOut]
+
+
+class WorkflowSummary(ResponseModel):
+    id: UUID
+    name: str
+    description: str
+    version: int
+    created_by: UUID | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class WorkflowOut(WorkflowSummary):
+    """`version` is that of `graph`; `latest_version` the one that a plain start runs."""
+
+    latest_version: int
+    graph: JsonObject
+
+
+class WorkflowSaved(WorkflowOut):
+    """A workflow with problems is kept as it is; it just cannot run before they are gone."""
+
+    valid: bool
+    problems: list[ProblemOut]
+
+
+class VersionOut(ResponseModel):
+    version: int
+    note: str
+    created_by: UUID | None
+    created_at: Timestamp
+
+
+class WorkflowStatus(ResponseModel):
+    """`executions` counts by status; a status that none has counts 0."""
+
+    workflow_id: UUID
+    version: int
+    latest_execution: ExecutionSummary | None
+    executions: dict[ExecutionStatus, int]
