@@ -1,0 +1,4 @@
+from services.analytics.routes import router
+from shared.web.app import Service
+
+SERVICE = Service(name="analytics", routers=(router,))
