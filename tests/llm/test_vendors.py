@@ -9,6 +9,7 @@ import pytest
 from shared.llm.client import LanguageModels
 from shared.llm.config import ModelConfig
 from shared.llm.errors import ProviderError
+from shared.llm.providers import transports
 from shared.llm.settings import (
     AnthropicSettings,
     GoogleSettings,
@@ -215,3 +216,16 @@ async def test_openai_misbehaving(kind: str, models: LanguageModels, provider: F
         await models.complete(record, ask(), watcher)
     assert failure.value.retryable
     assert len(provider.journal()) == 2 + QUICK.attempts
+
+
+@pytest.mark.parametrize("provider_name", SETTINGS)
+async def test_bodies_are_bounded(
+    provider_name: Provider, models: LanguageModels, vendor: VendorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports, "MAX_ANSWER_BYTES", 2000)
+    vendor.text = "x" * 5000
+    with pytest.raises(ProviderError, match="more than 2000 bytes"):
+        await models.complete(of(provider_name, vendor.url), ask(), Watcher())
+    vendor.text, vendor.compressed = "Hello there", True
+    with pytest.raises(ProviderError, match="compressed"):
+        await models.complete(of(provider_name, vendor.url), ask(), Watcher())

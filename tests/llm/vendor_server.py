@@ -21,6 +21,7 @@ class VendorServer:
     cut: bool = False
     status: int = 200
     hang: bool = False
+    compressed: bool = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -36,6 +37,8 @@ class VendorServer:
             lines = lines[: len(lines) - 1 - len(lines) // 3]
         kind = "application/x-ndjson" if request.path.startswith("/api/") else "text/event-stream"
         response = web.StreamResponse(headers={"Content-Type": kind})
+        if self.compressed:
+            response.headers["Content-Encoding"] = "gzip"
         await response.prepare(request)
         for line in lines:
             await response.write(line.encode())

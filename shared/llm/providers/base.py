@@ -6,6 +6,9 @@ import aiohttp
 from shared.llm.config import ModelConfig
 from shared.llm.types import ChatReply, ChatRequest, DeltaSink
 
+# No model writes that much; a server that sends more is broken or means harm.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
 
 class ChatProvider(Protocol):
     """One model at one provider: a single try, without retries, prices or validation of structured output.

@@ -14,7 +14,6 @@ from shared.net.policy import Endpoint
 _PASSED_ON = frozenset(
     {
         "accept",
-        "accept-encoding",
         "anthropic-beta",
         "anthropic-version",
         "content-encoding",
@@ -45,4 +44,4 @@ class Pin:
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in headers.items() if name.lower() in _PASSED_ON}
-        return {**kept, **self.credentials}
+        return {**kept, "accept-encoding": "identity", **self.credentials}

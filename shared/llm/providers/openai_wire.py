@@ -13,14 +13,13 @@ import orjson
 from shared.kit.json import JsonObject
 from shared.llm import errors
 from shared.llm.providers.assembly import Assembly
-from shared.llm.providers.base import Connection
+from shared.llm.providers.base import MAX_ANSWER_BYTES, Connection
 from shared.llm.providers.sse import EventTooLarge, SseParser
 from shared.llm.settings import OpenAICompatibleSettings
 from shared.llm.structured import schema_instructions
 from shared.llm.types import ChatReply, ChatRequest, DeltaSink, Message, Tool
 
 _CONNECT_SECONDS = 15.0
-_MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _MAX_ERROR_BYTES = 16 * 1024
 _NOTHING: Final[JsonObject] = {}
 
@@ -33,7 +32,7 @@ class OpenAIWire:
         self._session = connection.session
         self._secret = connection.api_key
         self._url = f"{connection.base_url}/chat/completions"
-        self._headers = {"Content-Type": "application/json"}
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if connection.api_key:
             self._headers["Authorization"] = f"Bearer {connection.api_key}"
         self._timeout = aiohttp.ClientTimeout(
@@ -92,8 +91,8 @@ class OpenAIWire:
         return assembly.reply()
 
     def _bound(self, received: int) -> None:
-        if received > _MAX_ANSWER_BYTES:
-            raise errors.garbage(self._label, f"more than {_MAX_ANSWER_BYTES} bytes")
+        if received > MAX_ANSWER_BYTES:
+            raise errors.garbage(self._label, f"more than {MAX_ANSWER_BYTES} bytes")
 
     def _late_failure(self, failure: Any) -> errors.ProviderError:
         """Some servers notice their trouble only after the 200 is out."""
