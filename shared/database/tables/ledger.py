@@ -44,6 +44,8 @@ class ExecutionRow(Identified, TenantOwned, Base):
         Index("ix_executions_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_executions_tenant_id_id", "tenant_id", text("id DESC")),
         Index("ix_executions_workflow", "tenant_id", "workflow_id", text("id DESC")),
+        # What reports of a period read.
+        Index("ix_executions_tenant_id_created_at", "tenant_id", "created_at"),
         Index(
             "uq_executions_idempotency_key",
             "tenant_id",

@@ -134,6 +134,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'running'"),
     )
+    op.create_index("ix_executions_tenant_id_created_at", "executions", ["tenant_id", "created_at"], unique=False)
     op.create_index(
         "ix_executions_tenant_id_id", "executions", ["tenant_id", sa.literal_column("id DESC")], unique=False
     )
@@ -549,6 +550,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_executions_workflow", table_name="executions")
     op.drop_index("ix_executions_tenant_id_id", table_name="executions")
+    op.drop_index("ix_executions_tenant_id_created_at", table_name="executions")
     op.drop_index("ix_executions_running", table_name="executions", postgresql_where=sa.text("status = 'running'"))
     op.drop_index("ix_executions_queue", table_name="executions", postgresql_where=sa.text("status = 'queued'"))
     op.drop_index("ix_executions_parent_id", table_name="executions", postgresql_where=sa.text("parent_id IS NOT NULL"))
