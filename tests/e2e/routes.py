@@ -1,0 +1,137 @@
+"""Every operation of the merged API description, with a body that would be accepted from the right person."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.product import Client
+
+# Anyone may call these; everything else is 401 without credentials.
+PUBLIC = {
+    "POST /api/v1/auth/register",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh-token",
+    "POST /api/v1/auth/logout",
+    "GET /.well-known/jwks.json",
+}
+
+GRAPH = {
+    "spec": 1,
+    "inputs": {"type": "object"},
+    "nodes": [{"id": "n", "type": "transform", "name": "N", "config": {"expression": "1 + 1"}}],
+    "edges": [],
+    "outputs": {},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    method: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """One of each thing of a tenant, by the name of the path parameter that takes its id."""
+
+    ids: dict[str, str]
+
+    def path_of(self, operation: Operation) -> str:
+        return operation.path.format_map(self.ids)
+
+    def body_of(self, operation: Operation) -> dict[str, Any]:
+        """What to send besides the path: keyword arguments for httpx. Ids in it are of this tenant."""
+        return _bodies(self.ids).get(operation.name, {})
+
+
+async def belongings(client: Client) -> Belongings:
+    base = await client.post("/knowledge-bases", {"name": "Base"})
+    await client.http.post(
+        f"/api/v1/knowledge-bases/{base['id']}/documents", files=[("files", ("a.txt", b"Some words.", "text/plain"))]
+    )
+    document = (await client.get(f"/knowledge-bases/{base['id']}/documents"))["items"][0]
+    agent = await client.agent("Writer", knowledge_base_ids=[base["id"]])
+    workflow = await client.workflow(GRAPH)
+    me = await client.get("/users/me")
+    key = await client.post("/api-keys", {"name": "key", "scopes": ["models:read"]})
+    execution = await client.execute(workflow, {})
+    return Belongings(
+        {
+            "tenant_id": me["tenant"]["id"],
+            "user_id": me["id"],
+            "key_id": key["id"],
+            "model_id": client.model_id,
+            "agent_id": agent,
+            "knowledge_base_id": base["id"],
+            "document_id": document["id"],
+            "workflow_id": workflow,
+            "execution_id": execution,
+            "number": "1",
+        }
+    )
+
+
+def operations(document: dict[str, Any]) -> list[Operation]:
+    return [Operation(method.upper(), path) for path, item in document["paths"].items() for method in item]
+
+
+def with_bodies(document: dict[str, Any]) -> set[str]:
+    """The operations that must be sent a body."""
+    return {
+        f"{method.upper()} {path}"
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if operation.get("requestBody", {}).get("required")
+    }
+
+
+def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
+    model = {
+        "name": "Other model",
+        "provider": "openai_compatible",
+        "model": "fake",
+        "settings": {"base_url": "http://127.0.0.1:9/v1"},
+    }
+    agent = {"name": "Other", "role": "r", "goal": "g", "model_id": ids["model_id"]}
+    workflow = {"name": "Other", "graph": GRAPH}
+    base = {"name": "Other base"}
+    return {
+        "POST /api/v1/auth/register": {"json": {"email": "x@example.com", "password": "x" * 12, "display_name": "X"}},
+        "POST /api/v1/auth/login": {"json": {"email": "x@example.com", "password": "x" * 12}},
+        "PUT /api/v1/users/me": {"json": {"display_name": "Other"}},
+        "POST /api/v1/tenants": {"json": {"name": "Other"}},
+        "POST /api/v1/tenants/{tenant_id}/members": {
+            "json": {"email": "y@example.com", "role": "viewer", "display_name": "Y", "password": "y" * 12}
+        },
+        "PUT /api/v1/tenants/{tenant_id}/members/{user_id}": {"json": {"role": "viewer"}},
+        "POST /api/v1/api-keys": {"json": {"name": "k", "scopes": ["models:read"]}},
+        "POST /api/v1/models": {"json": model},
+        "PUT /api/v1/models/{model_id}": {"json": model},
+        "POST /api/v1/agents": {"json": agent},
+        "PUT /api/v1/agents/{agent_id}": {"json": agent},
+        "POST /api/v1/agents/{agent_id}/test": {"json": {"input": "Hello"}},
+        "POST /api/v1/knowledge-bases": {"json": base},
+        "PUT /api/v1/knowledge-bases/{knowledge_base_id}": {"json": base},
+        "POST /api/v1/knowledge-bases/{knowledge_base_id}/documents": {
+            "files": [("files", ("b.txt", b"Other words.", "text/plain"))]
+        },
+        "POST /api/v1/knowledge-bases/{knowledge_base_id}/text-content": {"json": {"name": "t", "text": "words"}},
+        "POST /api/v1/knowledge-bases/query": {
+            "json": {"knowledge_base_ids": [ids["knowledge_base_id"]], "query": "words"}
+        },
+        "POST /api/v1/workflows": {"json": workflow},
+        "PUT /api/v1/workflows/{workflow_id}": {"json": {**workflow, "version": 1}},
+        "POST /api/v1/workflows/import": {
+            "json": {
+                "files": {
+                    "agents.yaml": "w:\n  role: r\n  goal: g\n  backstory: b\n",
+                    "tasks.yaml": "t:\n  description: d\n  expected_output: e\n  agent: w\n",
+                },
+                "model_id": ids["model_id"],
+            }
+        },
+        "POST /api/v1/executions": {"json": {"workflow_id": ids["workflow_id"], "inputs": {}}},
+    }
