@@ -20,7 +20,7 @@ from shared.knowledge.errors import VectorStoreRefused, VectorStoreUnavailable
 log = get_logger(__name__)
 
 _DATABASE = "/api/v2/tenants/default_tenant/databases/default_database"
-_BATCH = 1000  # Chroma takes 5461; a thousand vectors are 2 MB of JSON
+_BATCH = 400  # less than 1 MB of JSON; Chroma takes 5461
 _TRIES = 3
 _FIRST_PAUSE = 0.1
 _TIMEOUT = aiohttp.ClientTimeout(total=60, connect=3)

@@ -77,11 +77,26 @@ def test_sections_are_not_mixed_and_carry_their_headings() -> None:
     assert {chunk.headings for chunk in made if "snow" in chunk.text} == {("Book", "Snow")}
 
 
-def test_tiny_sections_are_joined() -> None:
-    text = "\n\n".join(f"# H{number}\n\nShort." for number in range(6))
-    found = tuple(Heading(1, f"H{number}", text.index(f"# H{number}")) for number in range(6))
+def test_what_leads_in_goes_with_what_follows_and_small_sections_stay_apart() -> None:
+    lines = ["# Book", "In short.", "## Rain", "### Light", "Drizzle.", "### Heavy", "Downpour."]
+    text = "\n\n".join(lines)
+    found = tuple(
+        Heading(len(line.split()[0]), line.split()[1], text.index(line)) for line in lines if line.startswith("#")
+    )
+    made = cut(Extracted(DocumentFormat.MARKDOWN, text, headings=found))
 
-    assert len(cut(Extracted(DocumentFormat.MARKDOWN, text, headings=found))) < 4
+    assert [(chunk.headings, chunk.text.split("\n\n")) for chunk in made] == [
+        (("Book",), ["# Book", "In short.", "## Rain", "### Light", "Drizzle."]),
+        (("Book", "Rain", "Heavy"), ["### Heavy", "Downpour."]),
+    ]
+
+
+def test_a_heading_without_text_is_no_chunk() -> None:
+    text = f"# Book\n\n## Rain\n\n{sentences(3)}"
+    found = (Heading(1, "Book", 0), Heading(2, "Rain", text.index("## Rain")))
+    [made] = cut(Extracted(DocumentFormat.MARKDOWN, text, headings=found))
+
+    assert (made.text, made.headings) == (text, ("Book", "Rain"))
 
 
 def test_a_paragraph_that_fits_is_kept_whole() -> None:

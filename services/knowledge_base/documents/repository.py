@@ -41,7 +41,7 @@ def _views() -> _Views:
 async def _fetch(session: ReadSession, statement: _Views) -> list[DocumentView]:
     return [
         DocumentView(document, DocumentStatus(status), execution, error)
-        for document, status, execution, error in (await session.execute(statement)).tuples()
+        for document, status, execution, error in await session.execute(statement)
     ]
 
 

@@ -2,10 +2,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
-from pydantic.functional_validators import AfterValidator
+from pydantic import AfterValidator, Field, StringConstraints
 
-from shared.web.schemas import Name, RequestModel, ResponseModel, Timestamp
+from shared.web.schemas import Name, RequestModel, ResponseModel, Text, Timestamp
 
 MAX_TEXT = 5_000_000
 
@@ -77,7 +76,7 @@ def _has_words(text: str) -> str:
 
 class TextContent(RequestModel):
     name: Name
-    text: Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=False), AfterValidator(_has_words)]
+    text: Annotated[Text, StringConstraints(max_length=MAX_TEXT, strip_whitespace=False), AfterValidator(_has_words)]
     format: Literal["markdown", "text"] = Field(
         default="markdown", description="Markdown's headings part the text into sections."
     )

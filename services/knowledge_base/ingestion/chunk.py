@@ -23,7 +23,9 @@ _LINE_END = re.compile(r"\n")
 _CHARACTERS_PER_TOKEN = 10
 # So much text is worked on at a time.
 _WINDOW = 200_000
-# A section below a quarter of a chunk is joined with the next, and a chunk over half full may end early.
+# "### ... ###", a line of "===" and the like.
+_HEADING_MARKS = 16
+# A section below a quarter of a chunk counts as tiny, and a chunk over half full may end early.
 _TINY, _FULL_ENOUGH = 4, 2
 # How much of a chunk its headings may take.
 _HEADINGS_SHARE = 4
@@ -66,8 +68,11 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
+    """`is_bare` when it has a heading and nothing else."""
+
     headings: tuple[str, ...]
     units: tuple[_Unit, ...]
+    is_bare: bool
 
     @property
     def cost(self) -> int:
@@ -162,7 +167,12 @@ def _sections(
         while position < len(units) and units[position].start < span.end:
             position += 1
         if position > first:
-            yield _Section(headings, tuple(units[first:position]))
+            text = document.text[span.start : units[position - 1].end]
+            yield _Section(headings, tuple(units[first:position]), bool(headings) and _is_bare(text, headings[-1]))
+
+
+def _is_bare(text: str, title: str) -> bool:
+    return len(text) <= len(title) + _HEADING_MARKS and not text.partition("\n")[2].strip("=- \n")
 
 
 def _blocks(document: Extracted, span: _Span) -> Iterator[_Span]:
@@ -243,14 +253,21 @@ def _halves(text: str, span: _Span) -> Iterator[_Span]:
 
 
 def _join_tiny(sections: Sequence[_Section], max_tokens: int) -> list[_Section]:
+    """A heading with no text of its own, and a line or two before the first subsection, go with what follows."""
     joined: list[_Section] = []
     for section in sections:
         last = joined[-1] if joined else None
-        if last and last.cost < max_tokens // _TINY and last.cost + section.cost <= max_tokens - max_tokens // 4:
-            joined[-1] = _Section(last.headings, last.units + section.units)
+        if last and _leads_to(last, section, max_tokens) and last.cost + section.cost <= max_tokens - max_tokens // 4:
+            headings = section.headings if last.is_bare else last.headings
+            joined[-1] = _Section(headings, last.units + section.units, last.is_bare and section.is_bare)
         else:
             joined.append(section)
     return joined
+
+
+def _leads_to(section: _Section, following: _Section, max_tokens: int) -> bool:
+    is_inside = following.headings[: len(section.headings)] == section.headings
+    return section.is_bare or (is_inside and section.cost < max_tokens // _TINY)
 
 
 def _pack(units: Sequence[_Unit], budget: int, overlap: int) -> Iterator[list[_Unit]]:
