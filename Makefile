@@ -45,11 +45,12 @@ test: develop ## Run the tests. ARGS="tests/cli -k weights"
 	@exec $(BIN)/pytest $(ARGS)
 
 .PHONY: check
-check: develop ## Lint, formatting, types, who may import whom.
+check: develop ## Lint, formatting, types, who may import whom, the API description.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m gateway.openapi_export --check docs/openapi.json
 
 .PHONY: bench
 bench: develop ## Measure what we say about speed; writes benchmarks/latest.json.
@@ -57,4 +58,4 @@ bench: develop ## Measure what we say about speed; writes benchmarks/latest.json
 
 .PHONY: openapi
 openapi: develop ## Write the merged API description to docs/openapi.json.
-	@exec $(BIN)/python -m gateway.openapi docs/openapi.json
+	@exec $(BIN)/python -m gateway.openapi_export docs/openapi.json

@@ -8,13 +8,19 @@ from starlette.types import ASGIApp
 from gateway.app import build_gateway
 from gateway.lifespan import Composed
 from gateway.middleware.rate_limit import RateLimits
+from services.agents.module import SERVICE as AGENTS
+from services.analytics.module import SERVICE as ANALYTICS
 from services.auth.module import SERVICE as AUTH
+from services.execution_monitoring.module import SERVICE as EXECUTION_MONITORING
+from services.knowledge_base.module import SERVICE as KNOWLEDGE_BASE
+from services.models.module import SERVICE as MODELS
+from services.workflows.module import SERVICE as WORKFLOWS
 from shared.kit.logging import configure_logging
 from shared.kit.settings import Settings, get_settings
 from shared.web.app import Service, create_app
 from shared.web.resources import open_resources
 
-SERVICES: tuple[Service, ...] = (AUTH,)
+SERVICES: tuple[Service, ...] = (AUTH, MODELS, AGENTS, KNOWLEDGE_BASE, WORKFLOWS, EXECUTION_MONITORING, ANALYTICS)
 
 
 @asynccontextmanager
