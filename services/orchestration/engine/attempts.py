@@ -42,7 +42,7 @@ class StepRun:
                 return record, outcome.output
             if not outcome.retryable or record.attempt >= self.node.attempts:
                 raise AttemptsExhausted(record, outcome.error)
-            wait = _wait(self.node.backoff, record.attempt, outcome.retry_after)
+            wait = wait_before(self.node.backoff, record.attempt, outcome.retry_after)
             record = self.recorder.retry(record, outcome.error, fresh=outcome.fresh, wait=wait)
             await asyncio.sleep(wait)
             self.recorder.resume(record, self.node.name)
@@ -86,6 +86,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _wait(backoff: float, attempt: int, retry_after: float) -> float:
+def wait_before(backoff: float, attempt: int, retry_after: float) -> float:
+    """Seconds between the failed attempt and the next: doubling, and as long as the other side asks for."""
     doubled = min(backoff * 2 ** (attempt - 1), LONGEST_BACKOFF)
     return max(doubled, min(retry_after, LONGEST_RETRY_AFTER))

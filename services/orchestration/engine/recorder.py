@@ -17,6 +17,7 @@ class StepRecorder:
     def __init__(self, writer: LedgerWriter) -> None:
         self._writer = writer
         self.running: dict[UUID, StepRecord] = {}
+        self._fatal: StepRecord | None = None
 
     def start(self, node: str, type_: str, name: str, told: Json) -> StepRecord:
         now = utcnow()
@@ -57,14 +58,21 @@ class StepRecorder:
     def fail(self, record: StepRecord, error: JsonObject) -> None:
         self._end(record, StepStatus.FAILED, None, error)
 
-    def cancel_running(self) -> None:
+    def fail_at_the_end(self, record: StepRecord, error: JsonObject) -> None:
+        """The failure that ends the execution: it becomes true together with the end, or not at all."""
+        del self.running[record.id]
+        self._fatal = replace(record, status=StepStatus.FAILED, error=error, finished_at=utcnow())
+
+    def close(self) -> None:
+        """The execution ends: what failed it is told, and whatever still runs is cancelled."""
+        if self._fatal is not None:
+            self._writer.post(steps=(self._fatal,), events=(events.step_finished(self._fatal),))
         for record in list(self.running.values()):
             self._end(record, StepStatus.CANCELLED, None, None)
 
-    def run_at_once(self, node: str, type_: str, name: str, output: Json, error: JsonObject | None) -> None:
-        """A step that began and ended in one: a pure one, or one that failed before it could begin."""
+    def run_at_once(self, node: str, type_: str, name: str, output: Json) -> None:
+        """A step that began and ended in one."""
         now = utcnow()
-        status = StepStatus.SUCCEEDED if error is None else StepStatus.FAILED
         record = StepRecord(
             id=new_id(),
             node=node,
@@ -72,9 +80,8 @@ class StepRecorder:
             path="",
             attempt=1,
             generation=1,
-            status=status,
+            status=StepStatus.SUCCEEDED,
             output=output,
-            error=error,
             started_at=now,
             finished_at=now,
         )

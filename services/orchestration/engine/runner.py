@@ -151,7 +151,7 @@ class ExecutionRunner:
         if ending.reason is Reason.LOST:
             raise ending.cause or Superseded()
         if ending.reason is not Reason.PARK:
-            self._recorder.cancel_running()
+            self._recorder.close()
         status = _STATUS[ending.reason]
         now = utcnow()
         lines: list[EventRecord] = [events.execution_status(status, now)]

@@ -61,7 +61,8 @@ class GraphRun:
             "execution": {"id": str(state.id), "created_at": state.created_at.isoformat()},
         }
         self._loop = asyncio.get_running_loop()
-        self._calling = 0
+        # Calling steps, and advances that gave way to others: while there are any, more will come.
+        self._active = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -72,6 +73,7 @@ class GraphRun:
     async def _advance(self, due: Iterable[tuple[PlannedNode, bool]]) -> None:
         """Runs or skips what is due, and what becomes due by that."""
         queue = deque(due)
+        self._active += 1
         slice_ends = self._loop.time() + TIME_SLICE
         while queue and self._signal.ending is None:
             node, runs = queue.popleft()
@@ -79,11 +81,12 @@ class GraphRun:
             if self._loop.time() > slice_ends:
                 await asyncio.sleep(0)
                 slice_ends = self._loop.time() + TIME_SLICE
+        self._active -= 1
         if self._signal.ending is not None:
             return
         if self._resolution.unresolved == 0:
             self._signal.end(self._ended())
-        elif self._calling == 0:
+        elif self._active == 0:
             self._fail(error_object("graph_invalid", "nodes of this graph wait for one another: it has a circle"))
 
     def _visit(self, node: PlannedNode) -> list[tuple[PlannedNode, bool]]:
@@ -106,9 +109,9 @@ class GraphRun:
             output = step.evaluate(self._scope)
         except StepFailed as failure:
             error = error_object(failure.code, failure.message, node.id, details=failure.details)
-            self._recorder.run_at_once(node.id, node.type, node.name, None, error)
+            self._fail_at_start(node, None, error)
             raise _StepError(node, error) from failure
-        self._recorder.run_at_once(node.id, node.type, node.name, output, None)
+        self._recorder.run_at_once(node.id, node.type, node.name, output)
         return self._resolve(node, output)
 
     def _resolve(self, node: PlannedNode, output: Json) -> list[tuple[PlannedNode, bool]]:
@@ -141,26 +144,25 @@ class GraphRun:
         journal = StepJournal(self._context, self._calls.pop(record.id, ()))
         run = StepRun(node, step, told, journal, self._recorder, self._snapshot)
         task = self._loop.create_task(self._guarded(self._run(run, record)))
-        self._calling += 1
+        self._active += 1
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def _fail_at_start(self, node: PlannedNode, record: StepRecord | None, error: JsonObject) -> None:
         if record is None:
-            self._recorder.run_at_once(node.id, node.type, node.name, None, error)
-        else:
-            self._recorder.fail(record, error)
+            record = self._recorder.start(node.id, node.type, node.name, None)
+        self._recorder.fail_at_the_end(record, error)
 
     async def _run(self, run: StepRun, record: StepRecord) -> None:
         try:
             record, output = await run.to_the_end(record)
         except AttemptsExhausted as failed:
             if self._signal.ending is None:
-                self._recorder.fail(failed.record, failed.error)
+                self._recorder.fail_at_the_end(failed.record, failed.error)
                 raise _StepError(run.node, failed.error) from failed
             return
         if self._signal.ending is None:
-            self._calling -= 1
+            self._active -= 1
             self._recorder.succeed(record, output)
             await self._advance(self._resolve(run.node, output))
 
