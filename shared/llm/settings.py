@@ -50,6 +50,8 @@ class ProviderSettings(BaseModel):
 class LocalSettings(ProviderSettings):
     """The language model that this installation runs itself; its address is the operator's affair."""
 
+    # A small model wanders off at the temperatures that large ones bear.
+    temperature: float | None = Field(0.2, ge=0, le=2, description="Used where an agent sets none.")
     max_tokens: int | None = Field(1024, ge=1, le=32_768, description="Longest answer, where an agent sets none.")
     timeout_seconds: float = Field(600, ge=0.1, le=3600, description="Longest silence of the model.")
     deadline_seconds: float = Field(1800, ge=1, le=7200, description="Longest duration of a call, retries included.")
