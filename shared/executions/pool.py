@@ -1,13 +1,15 @@
 """What a graph refers to at its tenant, read once: agents, their models, knowledge bases."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, any_, literal, select
-from sqlalchemy import Uuid as UuidType
+from sqlalchemy import ColumnElement, any_, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PgUuid
+from sqlalchemy.orm import InstrumentedAttribute
 
 from shared.database.session import ReadSession
 from shared.database.tables.agents import Agent, AgentKnowledgeBase
@@ -62,14 +64,16 @@ async def read_pool(session: ReadSession, graph: JsonObject) -> Pool:
     except ValidationError:
         nodes = ()
     ids = {found for node in nodes for found in _ids(node.config)}
-    agents = await _read(session, Agent, ids)
-    attached = await _read_attached(session, agents.keys())
+    agents, attached = await _read_agents(session, ids)
+    others = ids - agents.keys()
+    models = await _read(session, Model, others | {agent.model_id for agent in agents.values()})
+    bases = (others - models.keys()).union(*attached.values())
     return Pool(
         mentions=[mention for node in nodes for mention in _mentions(node)],
         agents=agents,
         agent_knowledge_bases=attached,
-        models=await _read(session, Model, ids | {agent.model_id for agent in agents.values()}),
-        knowledge_bases=await _read(session, KnowledgeBase, ids.union(*attached.values())),
+        models=models,
+        knowledge_bases=await _read(session, KnowledgeBase, bases),
     )
 
 
@@ -107,29 +111,27 @@ def _marked(node: Node) -> Iterator[Marked]:
         return iter(())
 
 
-async def _read(session: ReadSession, record: type[Record], ids: Iterable[UUID]) -> dict[UUID, Record]:
-    wanted = list(ids)
-    if not wanted:
+async def _read(session: ReadSession, record: type[Record], ids: set[UUID]) -> dict[UUID, Record]:
+    if not ids:
         return {}
-    found = await session.scalars(select(record).where(record.id == any_(_array(wanted))))
+    found = await session.scalars(select(record).where(_is_one_of(record.id, ids)))
     return {each.id: each for each in found}
 
 
-async def _read_attached(session: ReadSession, agent_ids: Iterable[UUID]) -> dict[UUID, tuple[UUID, ...]]:
-    wanted = list(agent_ids)
-    if not wanted:
-        return {}
-    statement = (
-        select(AgentKnowledgeBase.agent_id, AgentKnowledgeBase.knowledge_base_id)
-        .where(AgentKnowledgeBase.agent_id == any_(_array(wanted)))
-        .order_by(AgentKnowledgeBase.knowledge_base_id)
+async def _read_agents(session: ReadSession, ids: set[UUID]) -> tuple[dict[UUID, Agent], dict[UUID, tuple[UUID, ...]]]:
+    """The agents, and the knowledge bases of those that have any."""
+    if not ids:
+        return {}, {}
+    attached = (
+        select(func.array_agg(AgentKnowledgeBase.knowledge_base_id))
+        .where(AgentKnowledgeBase.agent_id == Agent.id)
+        .scalar_subquery()
     )
-    attached: dict[UUID, tuple[UUID, ...]] = {}
-    for agent_id, knowledge_base_id in await session.execute(statement):
-        attached[agent_id] = (*attached.get(agent_id, ()), knowledge_base_id)
-    return attached
+    rows = (await session.execute(select(Agent, attached).where(_is_one_of(Agent.id, ids)))).all()
+    agents = {agent.id: agent for agent, _ in rows}
+    return agents, {agent.id: tuple(sorted(bases)) for agent, bases in rows if bases}
 
 
-def _array(ids: list[UUID]) -> Any:
+def _is_one_of(column: InstrumentedAttribute[UUID], ids: set[UUID]) -> ColumnElement[bool]:
     # One parameter however many ids there are: a list of thousands would be a statement of its own each time.
-    return literal(ids, ARRAY(UuidType))
+    return column == any_(literal(list(ids), ARRAY(PgUuid(as_uuid=True))))

@@ -3,6 +3,7 @@
 Later changes to agents or models touch no execution that was accepted, and no secret is in here.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,14 @@ from shared.database.session import ReadSession
 from shared.database.tables.agents import Agent
 from shared.executions.agent_texts import agent_text_problems, render, render_alone
 from shared.executions.pool import Pool, read_pool
-from shared.kit.json import JsonObject
+from shared.kit.json import JsonObject, content_hash
 from shared.kit.storable import storable
 from shared.web.errors import AppError, ErrorDetail
 from shared.workflow.expressions import ExpressionError, Meter
 from shared.workflow.graph import Graph
 from shared.workflow.inputs import with_defaults
 from shared.workflow.problems import Problem, Severity
-from shared.workflow.validate import validate_graph, validate_inputs
+from shared.workflow.validate import References, validate_graph, validate_inputs
 
 _Render = Callable[[Agent, JsonObject, Meter], Mapping[str, str]]
 
@@ -72,15 +73,34 @@ async def snapshot_agent_job(session: ReadSession, graph: JsonObject, inputs: Js
     """
     about = {"workflow_id": None, "workflow_name": name, "version": None}
     pool = await read_pool(session, graph)
-    _refuse(WorkflowInvalid, validate_graph(graph, pool.references()))
+    _refuse(WorkflowInvalid, _validate(graph, pool.references()))
     return _snapshot(graph, inputs, pool, about, render_alone)
 
 
 def _problems(graph: JsonObject, pool: Pool) -> list[Problem]:
-    problems = validate_graph(graph, pool.references())
+    problems = _validate(graph, pool.references())
     if pool.mentions:
         problems += agent_text_problems(Graph.model_validate(graph), pool)
     return problems
+
+
+# A version is started far more often than it, or what it refers to, changes. Content alone is the key.
+_validated: OrderedDict[tuple[object, ...], tuple[Problem, ...]] = OrderedDict()
+_MOST_VALIDATED = 500
+
+
+def _validate(graph: JsonObject, references: References) -> list[Problem]:
+    key = (
+        content_hash(graph),
+        frozenset(references.agents.items()),
+        frozenset(references.models),
+        frozenset(references.knowledge_bases),
+    )
+    if key not in _validated:
+        _validated[key] = tuple(validate_graph(graph, references))
+        if len(_validated) > _MOST_VALIDATED:
+            _validated.popitem(last=False)
+    return list(_validated[key])
 
 
 def _snapshot(graph: JsonObject, inputs: JsonObject, pool: Pool, about: JsonObject, render_: _Render) -> Snapshot:

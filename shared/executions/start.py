@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from shared.auth.principal import Principal
 from shared.database.session import WriteSession
@@ -43,8 +43,7 @@ async def start_workflow(
     earlier = await find_submitted(session, start.idempotency_key, ExecutionKind.WORKFLOW, request)
     if earlier is not None:
         return earlier
-    workflow = await _hold(session, start.workflow_id)
-    version = await _version(session, workflow, start.version)
+    workflow, version = await _hold(session, start.workflow_id, start.version)
     snapshot = await snapshot_workflow(
         session,
         version.graph,
@@ -69,17 +68,17 @@ async def start_workflow(
     return await submit(session, submission, ring)
 
 
-async def _hold(session: WriteSession, workflow_id: UUID) -> Workflow:
-    """The workflow, which cannot be deleted until this transaction ends."""
-    statement = select(Workflow).where(Workflow.id == workflow_id).with_for_update(read=True, key_share=True)
-    workflow = await session.scalar(statement)
-    if workflow is None:
-        raise WorkflowNotFound
-    return workflow
-
-
-async def _version(session: WriteSession, workflow: Workflow, number: int | None) -> WorkflowVersion:
-    version = await session.get(WorkflowVersion, (workflow.id, number or workflow.latest_version))
-    if version is None:
-        raise VersionNotFound
-    return version
+async def _hold(session: WriteSession, workflow_id: UUID, number: int | None) -> tuple[Workflow, WorkflowVersion]:
+    """The workflow, which cannot be deleted until this transaction ends, and its version."""
+    wanted = Workflow.latest_version if number is None else number
+    statement = (
+        select(Workflow, WorkflowVersion)
+        .join(WorkflowVersion, and_(WorkflowVersion.workflow_id == Workflow.id, WorkflowVersion.version == wanted))
+        .where(Workflow.id == workflow_id)
+        .with_for_update(read=True, key_share=True, of=Workflow)
+    )
+    found = (await session.execute(statement)).one_or_none()
+    if found is None:
+        raise WorkflowNotFound if await session.get(Workflow, workflow_id) is None else VersionNotFound
+    workflow, version = found
+    return workflow, version
