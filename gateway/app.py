@@ -27,10 +27,9 @@ def build_gateway(resources: Resources, limits: RateLimits, upstreams: Mapping[s
     guarded = Authentication(guarded, resources.authenticator, limits)
     guarded = BodyLimit(guarded, body_limits(settings))
     app: ASGIApp = Router(guarded, OwnPages(resources, Documentation(upstreams)))
-    app = IdentityHeaders(app)
+    app = Errors(IdentityHeaders(app))
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     app = Cors(app, allowed=origins, public_url=settings.public_url)
-    app = Errors(app)
     app = SecurityHeaders(app, secure=settings.public_url.startswith("https://"))
     app = AccessLog(app)
     return Correlation(app)

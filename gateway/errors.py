@@ -28,10 +28,6 @@ class BodyTooLarge(AppError):
     code = "too_large"
     message = "The request's body is larger than this path takes."
 
-    def __init__(self, message: str | None = None) -> None:
-        # The rest of the body is not read: the connection ends here.
-        super().__init__(message, headers={"Connection": "close"})
-
 
 class ForeignOrigin(AppError):
     status = 403

@@ -1,18 +1,14 @@
 """The gateway's own answers, in the one error shape."""
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from shared.kit.json import dumps
 from shared.web.errors import AppError, error_body
 
 
-async def reply_error(send: Send, error: AppError) -> None:
-    await _send(send, "http.response", error)
-
-
-async def deny(send: Send, error: AppError) -> None:
-    """Refuses a WebSocket's handshake with an ordinary response, so that the client learns why."""
-    await _send(send, "websocket.http.response", error)
+async def reply_error(scope: Scope, send: Send, error: AppError) -> None:
+    """Answers a request; refuses a WebSocket's handshake with an ordinary response, so that the client learns why."""
+    await _send(send, "http.response" if scope["type"] == "http" else "websocket.http.response", error)
 
 
 async def _send(send: Send, kind: str, error: AppError) -> None:

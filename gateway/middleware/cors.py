@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import ForeignOrigin
 from gateway.http1 import Headers
+from gateway.replies import reply_error
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _HEADERS = ("Authorization", "Idempotency-Key", "Last-Event-ID", "X-Correlation-Id", "X-Quarterdeck-Client")
@@ -37,8 +38,9 @@ class Cors:
             await self._app(scope, receive, send)
             return
         if not self._is_known(origin, headers) and (_is_preflight(scope) or _has_cookie(headers)):
-            raise ForeignOrigin
-        await self._cors(scope, receive, send)
+            await reply_error(scope, send, ForeignOrigin())
+        else:
+            await self._cors(scope, receive, send)
 
     def _is_known(self, origin: str, headers: Headers) -> bool:
         host = next((value for name, value in headers if name == b"host"), b"")

@@ -4,7 +4,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import BodyTooLarge
-from gateway.replies import deny, reply_error
+from gateway.replies import reply_error
 from shared.kit.logging import get_logger
 from shared.web.errors import AppError
 
@@ -28,11 +28,7 @@ class Errors:
         except Exception as error:
             if begun:
                 raise  # too late for an answer: the server closes the connection
-            failure = _as_app_error(error)
-            if scope["type"] == "websocket":
-                await deny(send, failure)
-            else:
-                await reply_error(send, failure)
+            await reply_error(scope, send, _as_app_error(error))
 
 
 def _as_app_error(error: Exception) -> AppError:
