@@ -1,11 +1,13 @@
 """Where the command writes: results to standard output, all else to standard error."""
 
 import re
+import sys
 
 from rich.console import Console
 from rich.markup import escape
 
-out = Console()
+# What is piped into a file or a program is not wrapped at a terminal's width that nobody knows.
+out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True)
 
 # All but tab and line feed: a model or a document must not be able to steer the person's terminal.

@@ -17,17 +17,13 @@ from cli.api import Api
 from cli.console import safe
 from cli.credentials import Account, SignIn, request_token
 from cli.errors import ApiFailure, CommandError
-from cli.executions import Outcome, start, watch
+from cli.executions import Outcome, start, view_on, watch
 from cli.stack.files import read_json, write_json
 from cli.stack.layout import PROJECT_ROOT, Home
-from cli.view import ExecutionView
 
 WORKFLOW = PROJECT_ROOT / "examples" / "demo-workflow.json"
 HANDBOOK = PROJECT_ROOT / "examples" / "handbook"
-QUESTION = (
-    "A customer's TG-40 shows code E7 after a storm. It was delivered two years ago. "
-    "What must the customer do, and what does the repair cost?"
-)
+QUESTION = "A TG-40 shows code E7 after a storm. What must the customer do, and is the repair covered by the warranty?"
 _KNOWLEDGE_BASE = "Skerry handbook"  # as the workflow's file names it
 _EMAIL = "demo@quarterdeck.example"
 _LONGEST_INGESTION = 300.0
@@ -60,7 +56,7 @@ def run(home: Home, url: str, console: Console) -> Outcome:
         _ensure_knowledge_base(api, console)
         workflow = _ensure_workflow(api)
         console.print(f"\n[bold]Question:[/] {safe(QUESTION)}\n", highlight=False)
-        ended = watch(api, start(api, workflow, {"question": QUESTION}), ExecutionView(console))
+        ended = watch(api, start(api, workflow, {"question": QUESTION}), view_on(api, console))
     write_json(home.demo_file, {**asdict(account), "has_run": True})
     return ended
 

@@ -1,11 +1,14 @@
 """Start an execution, watch it, and say how it went: what `run` and `demo` share."""
 
+import functools
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
 
+from rich.console import Console
+
 from cli.api import Api
-from cli.errors import ExitCode
+from cli.errors import ApiFailure, ExitCode
 from cli.view import ExecutionView
 
 
@@ -42,6 +45,19 @@ def watch(api: Api, execution_id: str, view: ExecutionView | None) -> Outcome:
         if view is not None:
             view.show(event)
     return outcome(api, execution_id)
+
+
+def view_on(api: Api, console: Console) -> ExecutionView:
+    """A view that asks the API for what events name by id only."""
+
+    @functools.cache
+    def agent_name(agent_id: str) -> str:
+        try:
+            return str(api.get(f"/agents/{agent_id}")["name"])
+        except ApiFailure:  # deleted meanwhile
+            return "agent"
+
+    return ExecutionView(console, agent_name)
 
 
 def outcome(api: Api, execution_id: str) -> Outcome:

@@ -1,6 +1,7 @@
 """A running execution as text: steps as they begin and end, and what agents say while they say it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,20 +15,12 @@ _SHORT = 160
 
 
 @dataclass
-class Totals:
-    """What the events told so far."""
-
-    steps: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass
 class ExecutionView:
     """Prints events as they come. Works the same on a terminal and in a log file."""
 
     console: Console
-    totals: Totals = field(default_factory=Totals)
+    agent_name: Callable[[str], str] = str
+    """The name of an agent by its id."""
     _speaker: tuple[str, str] | None = None
     _mid_line: bool = False
     _names: dict[str, str] = field(default_factory=dict[str, str])
@@ -41,7 +34,6 @@ class ExecutionView:
             "message.delta": self._text,
             "tool.call": self._tool_call,
             "tool.result": self._tool_result,
-            "usage": self._usage,
             "log": self._log,
         }.get(event["type"])
         if handler is not None:
@@ -58,7 +50,6 @@ class ExecutionView:
         self._line(f"[bold cyan]▸[/] [bold]{safe(data['name'])}[/] [dim]{data['type']}{again}[/]")
 
     def _step_finished(self, event: dict[str, Any], data: dict[str, Any]) -> None:
-        self.totals.steps += 1
         mark = _MARKS.get(data["status"], "·")
         seconds = (data.get("duration_ms") or 0) / 1000
         self._line(f"{mark} {safe(self._name(event))} [dim]{seconds:.1f} s[/]")
@@ -71,7 +62,8 @@ class ExecutionView:
     def _text(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         speaker = (event["step"]["node"], str(data.get("call")))
         if speaker != self._speaker:
-            self._line(f"{_INDENT}[magenta]{safe(str(data.get('agent') or self._name(event)))}[/]")
+            who = self.agent_name(data["agent"]) if data.get("agent") else self._name(event)
+            self._line(f"{_INDENT}[magenta]{safe(who)}[/]")
             self._speaker = speaker
         text = plain(data["text"])
         if not self._mid_line:
@@ -88,10 +80,6 @@ class ExecutionView:
             self._line(f"{_INDENT}[red]← {safe(describe_error(data['error']))}[/]")
         else:
             self._line(f"{_INDENT}[dim]← {safe(_short(data.get('result')))}[/]")
-
-    def _usage(self, event: dict[str, Any], data: dict[str, Any]) -> None:
-        self.totals.input_tokens += data["input_tokens"]
-        self.totals.output_tokens += data["output_tokens"]
 
     def _log(self, event: dict[str, Any], data: dict[str, Any]) -> None:
         if data["level"] in ("warning", "error"):

@@ -14,9 +14,9 @@ from cli.api import Api
 from cli.commands.connection import connect
 from cli.console import err, out, safe
 from cli.errors import CommandError, ExitCode
-from cli.executions import Outcome, outcome, start, watch
+from cli.executions import Outcome, outcome, start, view_on, watch
 from cli.inputs import parse_inputs
-from cli.view import ExecutionView, describe_error
+from cli.view import describe_error
 
 ExecutionId = Annotated[str, typer.Argument(metavar="ID", help="The execution's id, or enough of its end.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
@@ -59,7 +59,7 @@ def _print_started(execution_id: str, as_json: bool) -> None:
 
 def _watch(api: Api, execution_id: str, as_json: bool) -> Outcome:
     console = err if as_json else out
-    view = None if as_json else ExecutionView(console)
+    view = None if as_json else view_on(api, console)
     console.print(f"[dim]execution {execution_id}[/]", highlight=False)
     while True:
         try:
@@ -123,7 +123,7 @@ def executions(
         return
     table = Table(box=None, header_style="dim")
     for column in ("id", "what", "status", "started", "took", "tokens"):
-        table.add_column(column, no_wrap=column in ("id", "status"))
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
     for each in found:
         table.add_row(*_row(each))
     out.print(table if found else "There are no executions.")
@@ -136,7 +136,7 @@ def _row(execution: dict[str, Any]) -> tuple[str, ...]:
         execution["id"],
         safe(execution["name"]),
         execution["status"],
-        f"{created:%Y-%m-%d %H:%M:%S}",
+        f"{created:%m-%d %H:%M}",
         f"{took / 1000:.1f} s" if took is not None else "",
         str(execution["input_tokens"] + execution["output_tokens"]),
     )
@@ -149,7 +149,7 @@ def logs(execution_id: ExecutionId, as_json: AsJson = False) -> None:
     """
     with connect() as api:
         execution_id = find_execution(api, execution_id)
-        view = ExecutionView(out)
+        view = view_on(api, out)
         for event in api.events(execution_id):
             if as_json:
                 sys.stdout.write(json.dumps(event) + "\n")

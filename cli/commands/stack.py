@@ -78,7 +78,8 @@ def _run_demo_once(home: Home, plan: Plan) -> None:
 
 
 def _welcome(plan: Plan, account: demo.Account) -> None:
-    out.print(f"\n  Quarterdeck is up: [bold]{plan.url}[/]   API: {plan.url}/api/v1/docs", highlight=False)
+    out.print(f"\n  Quarterdeck is up: [bold]{plan.url}[/]", highlight=False)
+    out.print(f"  API: {plan.url}/api/v1/docs", highlight=False)
     out.print(f"  Sign in as [bold]{account.email}[/] with [bold]{account.password}[/]", highlight=False)
     out.print(f"  Logs: {plan.home.logs}   Stop with Ctrl-C\n", highlight=False, soft_wrap=True)
 
