@@ -1,7 +1,7 @@
 """Deleting vectors after the rows they belong to: durable, so that an outage of Chroma leaves none for ever.
 
-The deletion and the intent to purge commit together. An execution does it; what it cannot do stays written down,
-is taken up by the next execution of the tenant, and by a sweep that looks for what was left lying.
+The deletion and the intent to purge commit together. An execution does it; what it cannot do stays written down
+for the tenant's next purge, and for a sweep that looks for what was left lying.
 """
 
 import asyncio

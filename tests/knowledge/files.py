@@ -42,6 +42,12 @@ def zip_bomb(megabytes: int) -> bytes:
     return word_of_xml(block for _ in range(megabytes * 1_000_000 // len(block)))
 
 
+def slow_word(text: str) -> bytes:
+    """Takes seconds to read and has little to say: nearly all of it is struck out."""
+    struck = "<w:p><w:del><w:r><w:delText>gone</w:delText></w:r></w:del></w:p>" * 1000
+    return word_of_xml([*([struck] * 60), paragraph(text)])
+
+
 def lying_zip(megabytes: int) -> bytes:
     """Unpacks to much more than its directory says."""
     data = zip_bomb(megabytes)

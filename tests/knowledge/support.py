@@ -109,14 +109,15 @@ class Library:
 
 
 @asynccontextmanager
-async def working(resources: Resources) -> AsyncGenerator[None]:
+async def working(resources: Resources, lease: float = 30.0) -> AsyncGenerator[None]:
     """The product's own worker, for ingestion alone, and without Celery: it looks for work all the time."""
     handlers = job_handlers(resources)
 
     def make_runner(ledger: Ledger) -> ExecutionRunner:
         return ExecutionRunner(ledger, cast(Outside, None), handlers)
 
-    settings = resources.settings.model_copy(update={"worker_capacity": 0, "worker_ingestion_capacity": 4})
+    changes = {"worker_capacity": 0, "worker_ingestion_capacity": 4, "lease_seconds": lease}
+    settings = resources.settings.model_copy(update=changes)
     worker = Worker(settings, resources.redis, resources.doorbell, make_runner)
     leave = asyncio.Event()
     tasks = [asyncio.create_task(worker.run(_until(leave))), asyncio.create_task(_listen(worker))]

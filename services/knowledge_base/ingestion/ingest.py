@@ -26,7 +26,7 @@ from shared.web.errors import AppError
 _EMBEDDED_AT_ONCE = 64
 _INDEXED_AT_ONCE = 1000
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
-_LAST_UPSERT = 10.0
+_LAST_UPSERT = 4.0  # less than a worker that must leave gives its steps
 
 T = TypeVar("T")
 
