@@ -1,5 +1,6 @@
 """Projects in and workflows out, through HTTP."""
 
+import contextlib
 import io
 import json
 import sys
@@ -8,8 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select
 
+from services.workflows.errors import ProjectInvalid, UploadTooLarge
+from services.workflows.transfer.upload import unzip
 from shared.database.tables.agents import Agent
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.ledger import ExecutionRow
@@ -43,9 +48,9 @@ async def knowledge_base(tenant: Tenant, name: str) -> UUID:
     return base.id
 
 
-def zipped(files: dict[str, str | bytes], **attributes: Any) -> bytes:
+def zipped(files: dict[str, str | bytes], packing: int = zipfile.ZIP_DEFLATED) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", packing) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return packed.getvalue()
@@ -268,6 +273,7 @@ def _encrypted_zip() -> bytes:
         (zipped(dict(TWO_AGENTS))[:-30] + b"\0" * 30, 422),
         (zipped({f"{i}.txt": "" for i in range(5_001)}), 413),
         (zipped({"agents.yaml": b"\xff\xfe", "tasks.yaml": b""}), 422),
+        (zipped(dict(TWO_AGENTS), zipfile.ZIP_LZMA), 422),
         (zipped({}), 422),
         (b"\x00" * 100, 422),
         (b"x" * 5_000_000, 413),
@@ -277,6 +283,23 @@ async def test_hostile_uploads_are_refused(here: Tenant, data: bytes, status: in
     answer = await here.http.post(IMPORT, files={"files": ("agents.yaml", data)})
     assert answer.status_code == status, answer.text
     assert (await here.get("/workflows"))["items"] == []
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
+    st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=3),
+    st.floats(0.1, 1),
+)
+def test_a_damaged_archive_is_refused_and_nothing_worse(
+    packing: int, damage: list[tuple[float, bytes]], kept: float
+) -> None:
+    data = bytearray(zipped({"agents.yaml": "a: 1\n" * 50, "crew.jsonc": "{}"}, packing))
+    for place, new in damage:
+        at = int(place * (len(data) - len(new)))
+        data[at : at + len(new)] = new
+    with contextlib.suppress(ProjectInvalid, UploadTooLarge):
+        unzip(bytes(data[: max(1, int(len(data) * kept))]))
 
 
 @pytest.mark.parametrize(

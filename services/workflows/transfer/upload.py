@@ -1,7 +1,10 @@
 """Reads an import from the wire, as JSON or as a form of files or of one zip, and never more than is allowed."""
 
+import asyncio
 import json
+import struct
 import zipfile
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -23,6 +26,19 @@ MAX_UPLOAD_BYTES = 4 * 1024 * 1024
 MAX_UNPACKED_BYTES = 8 * 1024 * 1024
 _MAX_ZIP_ENTRIES = 5_000
 _TEXT_ENDINGS = (".yaml", ".yml", ".json", ".jsonc")
+# LZMA's dictionary may be gigabytes by the archive's own word.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile and its decompressors raise for archives that are damaged, encrypted or packed in an unknown way.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+)
 _FORM_FIELDS = ("format", "bindings", "model_id", "name")
 
 
@@ -32,12 +48,8 @@ async def read_import(request: Request) -> ImportRequest:
     if content_type not in ("application/json", "multipart/form-data"):
         raise UploadUnsupported
     body = await _read_body(request)
-    if content_type == "multipart/form-data":
-        return _validated(await _read_form(request, body))
-    try:
-        return _validated(json.loads(body))
-    except (ValueError, RecursionError):
-        raise Invalid("The body is not JSON.") from None
+    content = await _read_form(request, body) if content_type == "multipart/form-data" else _json(body, "The body")
+    return _validated(content)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -64,38 +76,40 @@ async def _read_form(request: Request, body: bytes) -> JsonObject:
     try:
         async with again.form(max_files=MAX_FILES, max_fields=10, max_part_size=MAX_UPLOAD_BYTES) as form:
             return await _from_form(form)
-    except (HTTPException, MultipartParseError) as error:
-        raise Invalid(f"The form cannot be read: {error}") from None
+    except (HTTPException, MultipartParseError):
+        raise Invalid("The form is damaged, or has too many parts.") from None
 
 
 async def _from_form(form: FormData) -> JsonObject:
     content: JsonObject = {name: form[name] for name in _FORM_FIELDS if isinstance(form.get(name), str)}
     if "bindings" in content:
-        content["bindings"] = _bindings(content["bindings"])
+        content["bindings"] = _json(content["bindings"], "The field `bindings`")
     uploads = [each for each in form.getlist("files") if isinstance(each, UploadFile)]
     files: dict[str, str] = {}
     for upload in uploads:
         name, data = upload.filename or "", await upload.read()
         if len(uploads) == 1 and zipfile.is_zipfile(BytesIO(data)):
-            return {**content, "files": _unzip(data)}
+            return {**content, "files": await asyncio.to_thread(unzip, data)}
         files[name] = _text(name, data)
     return {**content, "files": files}
 
 
-def _bindings(text: str) -> Any:
+def _json(text: str | bytes, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise Invalid("`bindings` must be a JSON object of task and agent names.") from None
+        raise Invalid(f"{what} is not JSON.") from None
 
 
-def _unzip(data: bytes) -> dict[str, str]:
-    """The texts in an archive. Sizes that it declares are not believed: what is unpacked is counted."""
+def unzip(data: bytes) -> dict[str, str]:
+    """The texts in an archive. Sizes that it declares are not believed: what is unpacked is counted.
+
+    Raises `ProjectInvalid` or `UploadTooLarge`.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             return _read_entries(archive)
-    # What zipfile and zlib raise for archives that are damaged, encrypted or packed in a way they do not know.
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError):
+    except _DAMAGED:
         raise ProjectInvalid("The archive is damaged, encrypted, or packed in a way that is not known.") from None
 
 
@@ -107,6 +121,8 @@ def _read_entries(archive: zipfile.ZipFile) -> dict[str, str]:
     files: dict[str, str] = {}
     for entry in entries:
         if entry.filename.lower().endswith(_TEXT_ENDINGS):
+            if entry.compress_type not in _PACKINGS:
+                raise NotImplementedError
             with archive.open(entry) as packed:
                 unpacked = packed.read(left + 1)
             left -= len(unpacked)
