@@ -10,10 +10,8 @@ from shared.kit.json import JsonObject, canonical, dumps, loads
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 _SCHEMA_REF = re.compile(r'"#/components/schemas/([^"/]+)"')
-_ERROR = {
-    "description": "Any failure, in the one error shape.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}},
-}
+_ERROR_CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}}
+_ANY_ERROR = {"description": "Any failure, in the one error shape.", "content": _ERROR_CONTENT}
 _DESCRIPTION = "All services of a Quarterdeck installation behind its gateway."
 
 
@@ -52,7 +50,10 @@ def _operation(service: str, path: str, method: str, operation: JsonObject, repe
     merged = dict(operation)
     if operation.get("operationId") in repeated:
         merged["operationId"] = f"{service}_{operation['operationId']}"
-    merged["responses"] = {**operation.get("responses", {}), "default": _ERROR}
+    merged["responses"] = {
+        status: {**answer, "content": _ERROR_CONTENT} if status[0] in "45" else answer
+        for status, answer in operation.get("responses", {}).items()
+    } | {"default": _ANY_ERROR}
     merged.setdefault("tags", [service])
     route = find_route(method.upper(), path)
     if route is not None and route.public:
