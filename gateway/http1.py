@@ -2,7 +2,7 @@
 
 A connection carries one `Exchange` (request and response) at a time. The parser is llhttp in its strict mode;
 what it lets through but a proxy must not, this module refuses: anything that two readers could frame in two ways
-ends the connection instead of being passed on. docs/decisions/gateway-proxy.md says why this is no library.
+ends the connection instead of being passed on. docs/decisions/0004-gateway-proxy.md says why this is no library.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How often a caller may ask. The rules are slowapi's, the counts stand in Valkey for all gateways together.
 
-Counting every request in Valkey would cost more than all else that the gateway does, so a gateway takes a caller's
-quota out of Valkey in blocks of a few percent and spends it here. No more is ever let through than the rule says;
+Counting every request in Valkey would cost as much as forwarding it, so a gateway takes a caller's quota out of
+Valkey in blocks of a few percent and spends it here. No more is ever let through than the rule says;
 several gateways may let through less by a block each. While Valkey is away each gateway counts for itself.
 """
 
