@@ -21,7 +21,7 @@ from shared.database.tables.ledger import ExecutionRow
 from shared.kit.ids import new_id
 from tests.support.platform import Platform
 from tests.workflows.conftest import TRIVIAL, Tenant, agent_graph
-from tests.workflows.projects import REAL_NAMES, example, needs_real_projects, real_project
+from tests.workflows.projects import REAL_NAMES, ROOT, example, needs_real_projects, real_project
 
 IMPORT = "/api/v1/workflows/import"
 AGENT = "role: r\n  goal: g\n  backstory: b"
@@ -387,6 +387,14 @@ async def test_a_model_that_is_not_there_is_replaced_and_told(here: Tenant, ther
     assert [(i["code"], i["where"]) for i in moved["report"]["missing"]] == [("model_missing", "models.Special")]
     assert (await agents_of(there))[0].model_id == there.model_id
     assert moved["workflow"]["valid"]
+
+
+async def test_the_demo_imports(here: Tenant) -> None:
+    text = (ROOT / "examples" / "demo-workflow.json").read_text()
+    for base in json.loads(text)["knowledge_bases"].values():
+        await knowledge_base(here, base["name"])
+    made = await here.post("/workflows/import", {"files": {"demo-workflow.json": text}})
+    assert (made["workflow"]["problems"], made["report"]["missing"]) == ([], [])
 
 
 async def test_a_file_that_was_tampered_with_is_refused(here: Tenant) -> None:
