@@ -29,7 +29,6 @@ async def cpu_per_execution() -> list[Figure]:
                 await _run(client, workflow, RUNS)
                 ours.append((cpu_seconds(measured.pids) - before) / RUNS * 1000)
                 stock.append(await baseline("stock_crew", provider.base_url, RUNS // 2))
-            await client.close()
     ratio = statistics.median(a / b for a, b in zip(ours, stock, strict=True))
     return [
         Figure("stock crewAI: CPU per run of the crew", statistics.median(stock), "ms"),
@@ -57,7 +56,6 @@ async def many_at_once() -> list[Figure]:
                 ours.append(await _run(client, workflow, AT_ONCE))
                 bare.append(await baseline("bare_calls", provider.base_url, AT_ONCE, len(ROLES)))
             memory = memory_mb([worker.process.pid])
-            await client.close()
     ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
     return [
         Figure(f"{AT_ONCE} bare openai clients, three calls of 50 ms each", statistics.median(bare), "s"),

@@ -31,7 +31,6 @@ async def measure() -> list[Figure]:
             figures = await _throughput(measured, token)
             figures += await _first_byte(measured, token, ids[0])
             figures += await _reads(measured, client, token, ids[0])
-            await client.close()
     return figures
 
 

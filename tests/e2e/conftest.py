@@ -44,7 +44,5 @@ async def mortal(
 
 
 @pytest.fixture
-async def ada(product: Product) -> AsyncGenerator[Client]:
-    client = await product.sign_up("Ada")
-    yield client
-    await client.close()
+async def ada(product: Product) -> Client:
+    return await product.sign_up("Ada")

@@ -26,7 +26,7 @@ async def test_a_crew_runs_from_definition_to_analytics(ada: Client, provider: F
     assert [call["kind"] for call in calls] == ["llm"] * 3
     assert "sk-canary" not in str(calls) + str(execution)
     summary = await ada.get("/analytics/summary")
-    assert summary["executions"]["succeeded"] == 1
+    assert summary["executions"]["by_status"]["succeeded"] == 1
 
 
 async def test_the_stream_is_gapless_and_can_be_taken_up_again(ada: Client, provider: FakeModelServer) -> None:

@@ -33,6 +33,7 @@ class Product:
     provider: FakeModelServer
     web: list[WebProcess]
     workers: list[Worker] = field(default_factory=list[Worker])
+    clients: list["Client"] = field(default_factory=list["Client"])
 
     async def start_worker(self, **environment: str) -> Worker:
         log = self.logs / f"worker-{new_id().hex[-6:]}.log"
@@ -49,18 +50,20 @@ class Product:
         self.workers.remove(worker)
 
     async def stop(self) -> None:
+        await asyncio.gather(*(client.http.aclose() for client in self.clients))
         await asyncio.gather(*(part.stop() for part in (*self.workers, *self.web)))
 
     async def sign_up(self, name: str = "Ada") -> "Client":
         """A client signed in as the owner of a fresh tenant, with a model record that leads to the fake provider."""
         http = httpx.AsyncClient(base_url=self.url, timeout=30)
+        client = Client(http)
+        self.clients.append(client)
         answer = await http.post(
             "/api/v1/auth/register",
             json={"email": f"{new_id().hex}@example.com", "password": PASSWORD, "display_name": name},
         )
         assert answer.status_code == 201, answer.text
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        client = Client(http)
         model = await client.post(
             "/models",
             {
@@ -87,9 +90,6 @@ class Client:
 
     async def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return self._answer(await self.http.post(f"/api/v1{path}", json=body, headers=headers))
-
-    async def close(self) -> None:
-        await self.http.aclose()
 
     def _answer(self, answer: httpx.Response) -> Any:
         assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
