@@ -179,10 +179,10 @@ async def test_importing_runs_nothing(here: Tenant) -> None:
     [
         ({"files": {"a.txt": "x"}}, "project_invalid", None, "no crewAI project was found"),
         (
-            {"files": {"x/agents.yaml": "a: [\n", "x/tasks.yaml": "{}"}},
+            {"files": {"x/agents.yaml": "\n\na: [\n", "x/tasks.yaml": "{}"}},
             "project_invalid",
             "files.x/agents.yaml",
-            "x/agents.yaml:2: is not valid YAML",
+            "x/agents.yaml:4: is not valid YAML",
         ),
         (
             {"files": {"agents.yaml": f"a:\n  {AGENT}", "tasks.yaml": "t:\n  description: d\n"}},
