@@ -1,6 +1,6 @@
 """Vectors in Chroma: one collection per knowledge base, over its HTTP API, with vectors we computed ourselves.
 
-A thin client in place of the `chromadb` package: see docs/decisions/chroma-over-http.md.
+A thin client in place of the `chromadb` package: see docs/decisions/0006-chroma-over-http.md.
 """
 
 import asyncio
