@@ -95,7 +95,7 @@ async def find_submitted(
 
 
 def _request_hash(kind: ExecutionKind, request: Json) -> str:
-    return content_hash([kind.value, storable(request)])
+    return content_hash([str(kind), storable(request)])
 
 
 def _row(submission: Submission) -> ExecutionRow:
@@ -103,8 +103,8 @@ def _row(submission: Submission) -> ExecutionRow:
     return ExecutionRow(
         id=new_id(),
         tenant_id=submission.tenant_id,
-        kind=submission.kind.value,
-        lane=submission.lane.value,
+        kind=str(submission.kind),
+        lane=str(submission.lane),
         name=storable(submission.name),
         spec=storable(submission.spec),
         inputs=storable(submission.inputs),

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import uvloop
 
@@ -27,7 +28,7 @@ log = get_logger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, job_modules: Sequence[str]) -> None:
     """A whole worker on the running event loop; returns after the first signal, when everything is handed over."""
     loop = asyncio.get_running_loop()
     told_to_leave = asyncio.Event()
@@ -40,7 +41,7 @@ async def run(settings: Settings) -> None:
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal)
 
-    app = create_celery(settings.broker_url.get_secret_value(), include=JOB_MODULES)
+    app = create_celery(settings.broker_url.get_secret_value(), include=job_modules)
     load_included(app)
     async with open_resources(settings) as resources, open_outside(resources) as outside:
         jobs = job_handlers(resources)
@@ -57,17 +58,18 @@ async def _set(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def main() -> int:
+def main(job_modules: Sequence[str] = JOB_MODULES) -> int:
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
     for name, value in (("APP_DATABASE_URL", settings.app_database_url), ("BROKER_URL", settings.broker_url)):
         if not value.get_secret_value():
             sys.stderr.write(f"{name} is not set: a worker needs the database and the broker.\n")
             return 2
-    uvloop.run(run(settings))
+    # Not closed in the end: that would wait for steps which did not stop, and for threads of agent libraries. All is
+    # handed over by then; nobody waits for what they still do.
+    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(run(settings, job_modules))
     log.info("worker stopped")
     sys.stderr.flush()
-    # Threads of agent libraries and the doorbell's listener may still be busy, with nothing that anybody waits for.
     os._exit(0)
 
 

@@ -28,9 +28,15 @@ class WarmingRuntime:
     """crewAI takes seconds to import. That happens in a thread while the worker already claims what needs none."""
 
     def __init__(self) -> None:
-        self._loading = asyncio.create_task(asyncio.to_thread(_load_crewai))
+        self._loading: asyncio.Task[AgentRuntime] | None = None
+
+    def warm_up(self) -> None:
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(_load_crewai))
 
     async def run_crew(self, plan: CrewPlan, calls: StepCalls) -> CrewResult:
+        self.warm_up()
+        assert self._loading is not None
         runtime = await asyncio.shield(self._loading)
         return await runtime.run_crew(plan, calls)
 
@@ -49,12 +55,15 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
     models = LanguageModels.from_settings(settings)
     search = KnowledgeSearch(resources.database, resources.vectors, get_embedder(settings.cache))
     knowledge = KnowledgeBases(search)
+    agents = WarmingRuntime()
+    if settings.worker_capacity > 0:  # else it only processes documents, and has better use for the memory
+        agents.warm_up()
     try:
         yield Outside(
             models=ProviderModels(resources.database, resources.cipher, models),
             tools=BuiltinTools(knowledge),
             knowledge=knowledge,
-            agents=WarmingRuntime(),
+            agents=agents,
         )
     finally:
         await models.close()

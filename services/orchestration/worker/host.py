@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,7 +23,9 @@ log = get_logger(__name__)
 
 # The doorbell is what brings work; this only finds what was not heard, because Redis was away or emptied.
 _POLL = 2.0
+# A ring that found no room here is passed on after a moment, and only so often: it may be of use to nobody.
 _PASS_ON = 0.1
+_PASSES_PER_POLL = 5
 _LET_GO = 2.0
 
 
@@ -55,12 +58,13 @@ class Host:
         self._look = asyncio.Event()
         self._leaving = False
         self._passing_on: asyncio.Task[None] | None = None
+        self._passes: deque[float] = deque(maxlen=_PASSES_PER_POLL)
 
     def hear(self) -> None:
         """The doorbell rang."""
         metrics.RINGS.inc()
         self._look.set()
-        if len(self._holdings.room()) < len(self._holdings.capacity) and self._passing_on is None:
+        if len(self._holdings.room()) < len(self._holdings.capacity) and self._may_pass_on():
             # It may have rung for what there is no room for here. Whoever has waited longest hears it next.
             self._passing_on = asyncio.create_task(self._pass_on())
 
@@ -166,7 +170,13 @@ class Host:
         except (Superseded, asyncpg.PostgresError, *AWAY) as error:
             log.warning("not handed over", execution_id=str(claim.id), error=repr(error))
 
+    def _may_pass_on(self) -> bool:
+        if self._passing_on is not None:
+            return False
+        return len(self._passes) < _PASSES_PER_POLL or self._clock() - self._passes[0] > _POLL
+
     async def _pass_on(self) -> None:
+        self._passes.append(self._clock())
         await asyncio.sleep(_PASS_ON)
         self._passing_on = None
         await self._bell.ring()

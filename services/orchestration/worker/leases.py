@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -57,7 +58,7 @@ class Heartbeat:
         sent_at = self._clock()
         try:
             answer = await self._claims.renew(asked)
-        except AWAY as error:
+        except (asyncpg.PostgresError, *AWAY) as error:
             metrics.HEARTBEATS_FAILED.inc()
             log.warning("heartbeat failed", error=repr(error), executions=len(asked))
             self._drop_expired()

@@ -23,6 +23,7 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.InternalServerError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica that is about to take over, or was about to be one
     asyncpg.InternalClientError,  # what asyncpg says when a connection breaks at a moment it did not expect
 )
 
