@@ -207,6 +207,9 @@ async def test_importing_runs_nothing(here: Tenant) -> None:
         ({"files": TWO_AGENTS, "name": "\x00"}, "invalid", "name", None),
         ({"files": {"agents.yaml": "a: \x00", "tasks.yaml": "{}"}}, "project_invalid", "files.agents.yaml", "NUL"),
         ({"files": {"\ud800/agents.yaml": "", "\ud800/tasks.yaml": ""}}, "invalid", None, None),
+        ({"files": {"\ud800.json": '{"format": "quarterdeck.workflow/1"}'}}, "invalid", None, None),
+        ({"files": {"a.json": '{"format": "quarterdeck.workflow/1", "\ud800": 1}'}}, "project_invalid", None, None),
+        ({"files": {"x" * 301: ""}}, "invalid", None, None),
         ([], "invalid", None, None),
     ],
 )

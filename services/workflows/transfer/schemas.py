@@ -4,13 +4,14 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from services.workflows.crewai_format.files import MAX_FILES
+from services.workflows.crewai_format.files import MAX_FILES, MAX_NAME_CHARACTERS
 from services.workflows.crewai_format.report import Code
 from services.workflows.schemas import GraphJson, WorkflowSaved
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Text
 
 # Blank lines at the beginning of a file count: errors name lines.
 Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
+FileName = Annotated[Text, StringConstraints(strip_whitespace=False, max_length=MAX_NAME_CHARACTERS)]
 Words = Annotated[LongText, StringConstraints(min_length=1)]
 
 
@@ -25,7 +26,7 @@ class TransferFormat(StrEnum):
 class ImportRequest(RequestModel):
     """`files` are texts by name; names say what a file is and are never used as paths."""
 
-    files: dict[Verbatim, Verbatim] = Field(min_length=1, max_length=MAX_FILES)
+    files: dict[FileName, Verbatim] = Field(min_length=1, max_length=MAX_FILES)
     format: TransferFormat | None = Field(default=None, description="Found out from the files if not given.")
     bindings: dict[str, str] = Field(
         default={}, max_length=200, description="Which agent does which task, where crew.py says it and not the YAML."
