@@ -19,7 +19,7 @@ from shared.workflow.problems import Problem, error
 
 MAX_SCHEMA_BYTES = 100_000
 _MAX_DEPTH = 30
-_MAX_STEPS = 100_000
+_MAX_STEPS = 50_000
 _MOST_PROBLEMS = 20
 
 _Keyword = Callable[[Any, Any, Json, JsonObject], Any]

@@ -49,6 +49,13 @@ OTHER_AGENT = UUID("01890000-0000-7000-8000-00000000c002")
 BASE = UUID("01890000-0000-7000-8000-00000000d001")
 
 
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for what comes by itself, however busy the machine is."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # what is waited for has no event
+            await asyncio.sleep(0.001)
+
+
 class Crash(Exception):
     """The worker died: what it had not written is gone."""
 

@@ -178,7 +178,7 @@ def _answer(question: str) -> str:
 class MadeUpWorld:
     """Fails as the nodes say, in whatever process: its counts outlive the engine's crashes, as a provider's do.
 
-    `pauses` are the turns of the event loop that each node takes before each of its calls.
+    `pauses` are the turns of the event loop that each node takes before and during each of its calls.
     """
 
     def __init__(self, nodes: MadeUp, pauses: list[int]) -> None:
@@ -202,9 +202,10 @@ class MadeUpWorld:
             raise StepFailed("by itself", code="own_failure")
         return "|".join(texts)
 
-    def _model(self, request: ModelRequest) -> ModelReply:
+    async def _model(self, request: ModelRequest) -> ModelReply:
         question = request.messages[-1].content
         id_, number = question.split(":")[0].split("/")
+        await self._pause(int(id_[1:]))
         node = self._nodes[int(id_[1:])]
         fails = node.call_failures and (node.fails or self._failed[id_] < node.call_failures)
         if fails and int(number) == node.calls - 1:

@@ -35,6 +35,7 @@ from tests.engine.fakes import (
     MemoryLedger,
     World,
     ask,
+    eventually,
     graph,
     scripted,
     spec_of,
@@ -351,7 +352,7 @@ async def test_a_stopped_step_waits_for_a_call_that_must_not_be_in_doubt(stop: s
 
 
 async def test_a_call_that_does_not_end_in_time_stays_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "ONCE_GRACE", 0.01)
+    monkeypatch.setattr(journal_module, "CALL_GRACE", 0.01)
     world = scripted(pay, tools=tools(Effect.ONCE))
     called = asyncio.Event()
 
@@ -397,6 +398,7 @@ async def test_what_outlives_its_attempt_makes_no_more_calls() -> None:
 # --- text on its way --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_deltas_are_gathered_and_none_is_lost() -> None:
     text = "".join(f"word{n} " for n in range(200))
 
@@ -420,6 +422,7 @@ async def test_deltas_are_gathered_and_none_is_lost() -> None:
     assert [e.data["text"] for e in ledger.events if e.type == "reasoning.delta"] == ["hm", "hm"]
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_the_first_text_is_written_while_the_model_still_talks() -> None:
     ledger = one_task()
     seen: list[str] = []
@@ -427,7 +430,7 @@ async def test_the_first_text_is_written_while_the_model_still_talks() -> None:
     class Talking(FakeModels):
         async def complete(self, tenant_id: Any, request: ModelRequest, on_delta: Any) -> ModelReply:
             on_delta(journal_module.Delta("message", "Once"))
-            await asyncio.sleep(0.03)
+            await eventually(lambda: "message.delta" in ledger.event_types())
             seen.extend(e.data["text"] for e in ledger.events if e.type == "message.delta")
             return ModelReply("Once")
 

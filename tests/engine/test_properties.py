@@ -125,7 +125,7 @@ def test_crash_after_crash(nodes: MadeUp, pauses: list[int], crashes: list[tuple
 @THOROUGH
 @given(nodes=made_up_graphs(most=5), pauses=PAUSES, turns=st.lists(st.integers(0, 40), max_size=3))
 def test_parked_again_and_again(nodes: MadeUp, pauses: list[int], turns: list[int]) -> None:
-    """Parking loses no answer at all, unless it interrupts the call itself."""
+    """Parking loses no answer: it waits for calls under way, and what they say is not asked again."""
 
     async def example() -> None:
         world = MadeUpWorld(nodes, pauses)

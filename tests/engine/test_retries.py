@@ -17,7 +17,19 @@ from services.orchestration.engine.ports import (
     StepFailed,
 )
 from services.orchestration.engine.runner import Outcome
-from tests.engine.fakes import FakeModels, MemoryLedger, World, ask, echo, graph, scripted, spec_of, task, transform
+from tests.engine.fakes import (
+    FakeModels,
+    MemoryLedger,
+    World,
+    ask,
+    echo,
+    eventually,
+    graph,
+    scripted,
+    spec_of,
+    task,
+    transform,
+)
 
 RETRY = {"max": 2, "backoff_ms": 0}
 
@@ -240,11 +252,14 @@ async def test_the_stream_tells_of_attempts() -> None:
     assert "Acme answered 500" in line.data["message"]
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_other_branches_go_on_while_a_step_waits_for_its_next_attempt() -> None:
-    spec = graph(task("t", retry={"max": 1, "backoff_ms": 60}), task("u"), transform("v", "1"), edges=[("u", "v")])
+    spec = graph(task("t", retry={"max": 1, "backoff_ms": 60_000}), task("u"), transform("v", "1"), edges=[("u", "v")])
     ledger = MemoryLedger(spec_of(spec))
     world = World(models=failing(1, provider_error()))
-    running = asyncio.create_task(world.run(ledger))
-    await asyncio.sleep(0.03)
-    assert ledger.statuses() == {"t": "running", "u": "succeeded", "v": "succeeded"}
-    assert await running is Outcome.SUCCEEDED
+    runner = world.runner(ledger)
+    running = asyncio.create_task(runner.run())
+    await eventually(lambda: ledger.statuses() == {"t": "running", "u": "succeeded", "v": "succeeded"})
+    assert ledger.steps["t", ""].attempt == 2
+    runner.cancel()
+    assert await running is Outcome.CANCELLED

@@ -11,6 +11,8 @@ from services.orchestration.engine import runner as runner_module
 from services.orchestration.engine.ports import (
     CrewPlan,
     ExecutionStatus,
+    ModelReply,
+    ModelRequest,
     StepCalls,
     StepRecord,
     StepStatus,
@@ -19,9 +21,12 @@ from services.orchestration.engine.ports import (
 from services.orchestration.engine.runner import ExecutionRunner, Outcome
 from tests.engine.fakes import (
     Crash,
+    FakeModels,
     MemoryLedger,
     World,
     ask,
+    echo,
+    eventually,
     graph,
     scripted,
     spec_of,
@@ -144,6 +149,7 @@ async def test_cancel_after_a_takeover_closes_the_steps_that_were_open() -> None
     assert ledger.statuses() == {"a": "cancelled"}
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_cancel_while_waiting_for_the_next_attempt() -> None:
     async def script(plan: CrewPlan, calls: StepCalls) -> str:
         raise ValueError
@@ -151,8 +157,7 @@ async def test_cancel_while_waiting_for_the_next_attempt() -> None:
     ledger = MemoryLedger(spec_of(graph(task("a", retry={"max": 3, "backoff_ms": 60_000}))))
     runner = scripted(script).runner(ledger)
     running = asyncio.create_task(runner.run())
-    await asyncio.sleep(0.05)
-    assert ledger.steps["a", ""].attempt == 2
+    await eventually(lambda: ledger.steps.get(("a", "")) is not None and ledger.steps["a", ""].attempt == 2)
     runner.cancel()
     assert await running is Outcome.CANCELLED
     assert ledger.statuses() == {"a": "cancelled"}
@@ -214,6 +219,48 @@ async def test_a_parked_execution_goes_on_where_it_was() -> None:
     assert "done" not in ledger.event_types()[:-1]
 
 
+@pytest.mark.parametrize(("stop", "asked"), [("park", 1), ("cancel", 1), ("abandon", 2)])
+async def test_parking_lets_a_call_under_way_end(stop: str, asked: int) -> None:
+    """It would be paid twice. Who cancels does not want its answer, and who has lost the lease may not keep it."""
+    asking = asyncio.Event()
+    ended: list[str] = []
+
+    async def slow(request: ModelRequest) -> ModelReply:
+        asking.set()
+        await asyncio.sleep(0.03)
+        ended.append("ended")
+        return echo(request)
+
+    world = World(models=FakeModels(slow))
+    ledger = MemoryLedger(spec_of(CHAIN))
+    runner = world.runner(ledger)
+    running = asyncio.create_task(runner.run())
+    await asking.wait()
+    getattr(runner, stop)()
+    await running
+    assert ended == (["ended"] if stop == "park" else [])
+    if stop == "cancel":
+        assert ledger.calls == {}
+        return
+    assert await world.run(ledger) is Outcome.SUCCEEDED
+    assert world.models.made.count("one") == asked
+
+
+async def test_a_library_that_cancels_its_caller_does_not_hang_the_run() -> None:
+    async def rude(plan: CrewPlan, calls: StepCalls) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return ""
+
+    ledger = MemoryLedger(spec_of(CHAIN))
+    assert await scripted(rude).run(ledger) is Outcome.FAILED
+    assert ledger.ended is not None
+    assert (ledger.ended.error or {})["code"] == "internal_error"
+    assert ledger.statuses() == {"a": "cancelled"}
+
+
 async def test_a_step_parked_between_attempts_goes_on_with_the_next() -> None:
     tries: list[int] = []
 
@@ -227,7 +274,8 @@ async def test_a_step_parked_between_attempts_goes_on_with_the_next() -> None:
     ledger = MemoryLedger(spec_of(graph(task("a", retry={"max": 1, "backoff_ms": 60_000}))))
     runner = world.runner(ledger)
     running = asyncio.create_task(runner.run())
-    await asyncio.sleep(0.05)
+    await eventually(lambda: len(tries) == 1)
+    await asyncio.sleep(0)
     runner.park()
     assert await running is Outcome.PARKED
     assert await world.run(ledger) is Outcome.SUCCEEDED

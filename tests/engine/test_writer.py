@@ -8,8 +8,9 @@ import pytest
 
 from services.orchestration.engine import events
 from services.orchestration.engine.ports import EventRecord, LedgerBatch, StepRecord, StepStatus
-from services.orchestration.engine.writer import LINGER, LedgerWriter
+from services.orchestration.engine.writer import LedgerWriter
 from shared.kit.clock import utcnow
+from tests.engine.fakes import eventually
 
 STEP = StepRecord(UUID(int=1), "a", "transform", "", 1, 1, StepStatus.RUNNING)
 
@@ -43,13 +44,14 @@ def writer(ledger: SlowLedger) -> tuple[LedgerWriter, list[BaseException]]:
     return LedgerWriter(ledger, broken.append), broken  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_what_is_posted_together_is_written_together() -> None:
     ledger = SlowLedger()
     out, _ = writer(ledger)
     out.post(events=[line("1")])
     out.post(events=[line("2")])
     assert ledger.batches == []
-    await asyncio.sleep(LINGER * 4)
+    await eventually(lambda: len(ledger.batches) > 0)
     assert ledger.messages() == [["1", "2"]]
 
 
@@ -57,7 +59,7 @@ async def test_flush_does_not_linger() -> None:
     ledger = SlowLedger()
     out, _ = writer(ledger)
     out.post(events=[line("1")])
-    await asyncio.wait_for(out.flush(), LINGER)
+    await asyncio.wait_for(out.flush(), 10)
     assert ledger.messages() == [["1"]]
     await out.flush()
     assert len(ledger.batches) == 1, "nothing to write, nothing written"
@@ -82,7 +84,7 @@ async def test_one_write_at_a_time_and_the_next_takes_all_that_came() -> None:
     for message in "234":
         out.post(events=[line(message)])
     second = asyncio.create_task(out.flush())
-    await asyncio.sleep(LINGER * 3)
+    await asyncio.sleep(0.02)
     assert not first.done()
     ledger.gate.set()
     await asyncio.gather(first, second)
@@ -112,15 +114,15 @@ async def test_cancelling_who_waits_does_not_cancel_the_write() -> None:
     out, broken = writer(ledger)
     out.post(events=[line("1")])
     waiting = asyncio.create_task(out.flush())
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.wait((waiting,))
     ledger.gate.set()
-    await asyncio.sleep(0.001)
-    assert ledger.messages() == [["1"]]
+    await eventually(lambda: ledger.messages() == [["1"]])
     assert broken == []
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_a_failed_write_breaks_it_for_good() -> None:
     ledger = SlowLedger()
     ledger.error = OSError("no route")
@@ -133,15 +135,16 @@ async def test_a_failed_write_breaks_it_for_good() -> None:
     out.post(events=[line("2")])
     with pytest.raises(OSError, match="no route"):
         await out.flush()
-    await asyncio.sleep(LINGER * 3)
+    await asyncio.sleep(0.02)
     assert ledger.batches == []
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_closed_it_writes_nothing_more() -> None:
     ledger = SlowLedger()
     out, _ = writer(ledger)
     out.post(events=[line("lost")])
     await out.close(1)
     out.post(events=[line("late")])
-    await asyncio.sleep(LINGER * 3)
+    await asyncio.sleep(0.02)
     assert ledger.batches == []

@@ -358,11 +358,11 @@ LONG = "x" * 900_000
 )
 def test_hostile_expressions_end_soon(source: str, part: str) -> None:
     expression = compile_expression(source)
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ExpressionError) as caught:
         expression.evaluate({"inputs": {"l": THOUSAND, "t": LONG}})
     assert part in caught.value.message
-    assert time.perf_counter() - began < 1.5  # tens of milliseconds, on a machine with nothing else to do
+    assert time.thread_time() - began < 1.5  # of CPU; tens of milliseconds in fact
 
 
 @pytest.mark.parametrize(
@@ -379,10 +379,10 @@ def test_hostile_expressions_end_soon(source: str, part: str) -> None:
     ],
 )
 def test_hostile_sources_are_refused_soon(source: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ExpressionError):
         compile_expression(source)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_long_chains_are_no_nesting() -> None:

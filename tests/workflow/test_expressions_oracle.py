@@ -138,9 +138,9 @@ def theirs(source: str) -> Any:
     program = ENVIRONMENT.program(ENVIRONMENT.compile(source))
     try:
         result = program.evaluate({"inputs": celpy.json_to_cel(DATA)})  # pyright: ignore[reportArgumentType]
-    except CELEvalError:
+        return loads(CELJSONEncoder().encode(result))
+    except (CELEvalError, TypeError):  # a list may come with errors for elements
         return FAILED
-    return loads(CELJSONEncoder().encode(result))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,7 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from services.orchestration.engine.journal import AttemptCalls, CallInDoubt, JournalDiverged
+from services.orchestration.engine.aborts import CallInDoubt, JournalDiverged
+from services.orchestration.engine.journal import AttemptCalls
 from services.orchestration.engine.ports import CallFailed, StepAborted, StepFailed
 from shared.kit.json import JsonObject
 

@@ -49,6 +49,8 @@ class JobSteps:
             record = self._recorder.start(name, STEP_TYPE, name, None)
         else:
             self._recorder.resume(record, name)
+        # As with calls: nothing more is done before what was done is durable.
+        await self._recorder.settle()
         return await self._run(record, run)
 
     def log(self, level: str, message: str, **data: Json) -> None:
@@ -90,10 +92,13 @@ class JobRun:
     async def _run(self) -> None:
         try:
             self._signal.end(Ending(Reason.DONE, output=await self._handler(self._steps)))
-        except asyncio.CancelledError:
-            if self._signal.ending is None:
-                raise
+        except asyncio.CancelledError as error:
+            if self._signal.ending is None:  # a library cancelled the task that it was called in
+                self._signal.end(Ending(Reason.FAILED, error=unexpected(error, "job").error))
+            raise
         except (Exception, StepAborted) as error:  # noqa: BLE001  # whatever a job raises is how it failed
+            if self._signal.ending is not None:
+                return
             failure = _failure(error, "job")
             told = error_object(failure.code, failure.message, retryable=failure.retryable, details=failure.details)
             self._signal.end(Ending(Reason.FAILED, error=told))

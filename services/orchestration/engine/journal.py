@@ -16,7 +16,9 @@ from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from services.orchestration.engine import codec, events
+from services.orchestration.engine.aborts import CallInDoubt, JournalDiverged, StepStopped
 from services.orchestration.engine.deltas import DeltaGatherer
+from services.orchestration.engine.ending import EndSignal, Reason
 from services.orchestration.engine.ports import (
     CallFailed,
     CallKind,
@@ -45,22 +47,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How long a call that must not be made twice may go on after its step was stopped, so that its end is recorded.
-ONCE_GRACE = 5.0
+# How long a call under way may go on after its step was stopped, so that its answer is recorded: one that must not
+# be made twice always, any other when the execution is handed over, where it would be paid a second time.
+CALL_GRACE = 4.0
 
 _scope: ContextVar[str] = ContextVar("quarterdeck_call_scope", default="")
-
-
-class JournalDiverged(StepAborted):
-    """The step asked something else than it did before: its code is not deterministic, or it has changed."""
-
-
-class CallInDoubt(StepAborted):
-    """A call that must not be made twice was begun, and nobody knows whether it came to pass."""
-
-
-class StepStopped(StepAborted):
-    """The attempt is over; whatever of it is still running may make no more calls."""
 
 
 class _Scope:
@@ -89,7 +80,12 @@ class ExecutionContext:
     tenant_id: UUID
     outside: Outside
     writer: LedgerWriter
+    signal: EndSignal
     model_names: dict[str, str]
+
+    @property
+    def parking(self) -> bool:
+        return self.signal.ending is not None and self.signal.ending.reason is Reason.PARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,30 +291,26 @@ class AttemptCalls:
         if record.effect is Effect.ONCE:
             writer.post(calls=[record])
         # Before the world is asked again, what it answered so far is made durable.
-        await self._settle()
+        await self._context.writer.barrier()
         if self._closed:
             raise StepStopped("the attempt is over")
-        if record.effect is Effect.ONCE:
-            return await self._make_once(record, make)
-        return await self._recorded(record, make)
-
-    async def _settle(self) -> None:
-        try:
-            await self._context.writer.flush()
-        except Exception as broken:
-            raise StepStopped("the ledger takes no more from this worker") from broken
-
-    async def _make_once(self, record: CallRecord, make: Callable[[str], Awaitable[tuple[T, _Outcome]]]) -> T:
-        """A stopped step leaves the call time to end, so that it is on record rather than in doubt."""
         call = asyncio.create_task(self._recorded(record, make))
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            await asyncio.wait((call,), timeout=ONCE_GRACE)
-            call.cancel()
+            await self._let_go(call, record.effect)
             raise
         finally:
-            await self._settle()
+            if record.effect is Effect.ONCE:
+                await self._context.writer.barrier()
+
+    async def _let_go(self, call: asyncio.Task[Any], effect: Effect) -> None:
+        """The step was stopped. The call is given time to end, or cancelled too."""
+        try:
+            if effect is Effect.ONCE or self._context.parking:
+                await asyncio.wait((call,), timeout=CALL_GRACE)
+        finally:
+            call.cancel()
 
     async def _recorded(self, record: CallRecord, make: Callable[[str], Awaitable[tuple[T, _Outcome]]]) -> T:
         try:

@@ -102,6 +102,10 @@ class StepRecorder:
         )
         self._writer.post(steps=(record,), events=(events.step_skipped(record, now),))
 
+    async def settle(self) -> None:
+        """Returns when all that was recorded is durable. Raises `StepStopped` if it will not be."""
+        await self._writer.barrier()
+
     def log(self, level: str, message: str, data: JsonObject) -> None:
         """A line of the execution, of no step."""
         self._writer.post(events=(events.log(level, message, data, None),))

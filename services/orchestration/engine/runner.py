@@ -95,7 +95,10 @@ class ExecutionRunner:
         self._signal.end(Ending(Reason.CANCEL))
 
     def park(self) -> None:
-        """This worker must leave: running steps are stopped but stay open, and any worker may go on."""
+        """This worker must leave: running steps are stopped but stay open, and any worker may go on.
+
+        Calls under way get a few seconds to end, so that nobody pays them twice.
+        """
         self._signal.end(Ending(Reason.PARK))
 
     def abandon(self) -> None:
@@ -127,7 +130,9 @@ class ExecutionRunner:
             )
             return None
         snapshot = Snapshot(state.spec)
-        context = ExecutionContext(state.id, state.tenant_id, self._outside, self._writer, snapshot.model_names)
+        context = ExecutionContext(
+            state.id, state.tenant_id, self._outside, self._writer, self._signal, snapshot.model_names
+        )
         return GraphRun(plan, state, context, self._recorder, snapshot, self._signal)
 
     def _refuse(self, code: str, message: str) -> None:

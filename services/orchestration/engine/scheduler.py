@@ -156,6 +156,10 @@ class GraphRun:
     async def _run(self, run: StepRun, record: StepRecord) -> None:
         try:
             record, output = await run.to_the_end(record)
+        except asyncio.CancelledError as error:
+            if self._signal.ending is None:  # a library cancelled the task that it was called in
+                self._fail(unexpected(error, run.node.id).error)
+            raise
         except AttemptsExhausted as failed:
             if self._signal.ending is None:
                 self._recorder.fail_at_the_end(failed.record, failed.error)
@@ -172,9 +176,6 @@ class GraphRun:
             await work
         except _StepError as failed:
             self._fail(of_execution(failed.error, failed.node.name))
-        except asyncio.CancelledError:
-            if self._signal.ending is None:
-                raise
         except Exception as error:  # noqa: BLE001  # a fault of the engine
             self._fail(unexpected(error, "engine").error)
 

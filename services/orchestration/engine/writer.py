@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from services.orchestration.engine.aborts import StepStopped
 from services.orchestration.engine.ports import (
     CallRecord,
     EventRecord,
@@ -84,6 +85,13 @@ class LedgerWriter:
         self._waiters.append((self._posted, waiter))
         self._write_soon()
         await waiter
+
+    async def barrier(self) -> None:
+        """`flush` for a step, before it turns to the world. Raises `StepStopped`, which nothing swallows."""
+        try:
+            await self.flush()
+        except Exception as broken:
+            raise StepStopped("the ledger takes no more from this worker") from broken
 
     async def close(self, grace: float) -> None:
         """Nothing is written any more, whoever still posts; a write under way gets `grace` seconds to end."""
