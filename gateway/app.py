@@ -26,7 +26,7 @@ def build_gateway(resources: Resources, limits: RateLimits, upstreams: Mapping[s
     guarded: ASGIApp = RateLimit(Dispatch(upstreams), limits)
     guarded = Authentication(guarded, resources.authenticator, limits)
     guarded = BodyLimit(guarded, body_limits(settings))
-    app: ASGIApp = Router(guarded, OwnPages(resources, Documentation(upstreams)))
+    app: ASGIApp = Router(guarded, OwnPages(resources, Documentation(upstreams), limits))
     app = Errors(IdentityHeaders(app))
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     app = Cors(app, allowed=origins, public_url=settings.public_url)

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.openapi import merge
+from gateway.reference import render_reference
 from gateway.routing import SERVICES
-from shared.kit.json import JsonObject, loads
+from shared.kit.json import JsonObject, dumps, loads
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
@@ -20,26 +22,35 @@ RETRY_SECONDS = 5.0
 _TIMEOUT = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The merged document as data and as a page, ready to be sent."""
+
+    openapi: bytes
+    page: bytes
+
+
 class Documentation:
     """Asks the services for their documents, merges them and keeps the result for a while."""
 
     def __init__(self, upstreams: Mapping[str, ASGIApp]) -> None:
         self._upstreams = upstreams
-        self._document: JsonObject = {}
+        self._rendered = Rendered(b"", b"")
         self._fresh_until = 0.0
         self._lock = asyncio.Lock()
 
-    async def document(self) -> JsonObject:
+    async def rendered(self) -> Rendered:
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 await self._refresh()
-        return self._document
+        return self._rendered
 
     async def _refresh(self) -> None:
         names = [name for name in SERVICES if name in self._upstreams]
         answers = await asyncio.gather(*(self._ask(name) for name in names))
         documents = {name: answer for name, answer in zip(names, answers, strict=True) if answer is not None}
-        self._document = merge(documents)
+        document = merge(documents)
+        self._rendered = Rendered(dumps(document).encode(), render_reference(document).encode())
         complete = len(documents) == len(names)
         self._fresh_until = time.monotonic() + (REFRESH_SECONDS if complete else RETRY_SECONDS)
 

@@ -29,6 +29,12 @@ class BodyTooLarge(AppError):
     message = "The request's body is larger than this path takes."
 
 
+class BodyTooSlow(AppError):
+    status = 408
+    code = "too_slow"
+    message = "The request's body did not come in time."
+
+
 class ForeignOrigin(AppError):
     status = 403
     code = "foreign_origin"

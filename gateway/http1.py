@@ -108,7 +108,10 @@ class Exchange:
             self._waiter = None
 
     def _expire(self) -> None:
-        self.fail(TimedOut("did not answer in time"))
+        if self.request_sent:
+            self.fail(TimedOut("did not answer in time"))
+        else:
+            self.wake()  # how slow a client may be is for whoever reads the request to say; the waiting starts anew
 
 
 class Connection(asyncio.Protocol):

@@ -7,17 +7,19 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.documentation import Documentation
 from gateway.errors import MethodNotAllowed, NoRoute
-from gateway.reference import render_reference
+from gateway.middleware.rate_limit import RateLimits
 from shared.web import health
 from shared.web.resources import Resources
 
 # The page is all in one piece: it loads nothing, from here or elsewhere.
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+_PROBES = ("/healthz", "/readyz")
 
 
 class OwnPages:
-    def __init__(self, resources: Resources, documentation: Documentation) -> None:
+    def __init__(self, resources: Resources, documentation: Documentation, limits: RateLimits) -> None:
         self._resources = resources
+        self._limits = limits
         self._documentation = documentation
         self._pages: dict[str, Callable[[], Awaitable[Response]]] = {
             "/healthz": self._alive,
@@ -34,6 +36,8 @@ class OwnPages:
             raise NoRoute
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        if scope["path"] not in _PROBES:
+            await self._limits.count_anonymous(scope)
         response = await self._pages[scope["path"]]()
         await response(scope, receive, send)
 
@@ -44,8 +48,8 @@ class OwnPages:
         return await health.ready(self._resources)
 
     async def _openapi(self) -> Response:
-        return JSONResponse(await self._documentation.document())
+        return Response((await self._documentation.rendered()).openapi, media_type="application/json")
 
     async def _docs(self) -> Response:
-        page = render_reference(await self._documentation.document())
+        page = (await self._documentation.rendered()).page
         return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY})

@@ -21,7 +21,9 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `first_byte` allows for a model's answer, `between_bytes` for an event stream's heartbeat."""
+    """Seconds. `first_byte` counts from the end of the request and allows for a model's answer, `between_bytes`
+    allows for an event stream's heartbeat.
+    """
 
     first_byte: float = 120.0
     between_bytes: float = 60.0

@@ -3,7 +3,7 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import BodyTooLarge
+from gateway.errors import BodyTooLarge, BodyTooSlow
 from gateway.replies import reply_error
 from shared.kit.logging import get_logger
 from shared.web.errors import AppError
@@ -34,7 +34,9 @@ class Errors:
 def _as_app_error(error: Exception) -> AppError:
     if isinstance(error, AppError):
         return error
-    if isinstance(error, HTTPException) and error.status_code == BodyTooLarge.status:
-        return BodyTooLarge()
+    if isinstance(error, HTTPException):
+        for known in (BodyTooLarge, BodyTooSlow):
+            if error.status_code == known.status:
+                return known()
     log.error("unexpected error", exc_info=error)
     return AppError()

@@ -13,7 +13,10 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.importer import import_from_string
 
+from shared.web.http_protocol import BoundedHttpProtocol
+
 GRACE_SECONDS = 5
+MAX_FRAME_BYTES = 1024 * 1024
 
 
 class EventStreams:
@@ -86,7 +89,8 @@ def make_server(app: ASGIApp, *, host: str, port: int, behind_proxy: bool = Fals
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttpProtocol,
+        ws_max_size=MAX_FRAME_BYTES,
         access_log=False,
         log_config=None,
         log_level="warning",

@@ -11,14 +11,16 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.middleware.errors import Errors
 from gateway.proxy import Proxy
+from shared.web.http_protocol import BoundedHttpProtocol
 
 
 @contextmanager
 def running(app: ASGIApp, **options: Any) -> Generator[int]:
     """Serves `app` on a free port from a thread of its own, with the gateway's loop and parser; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    settings: dict[str, Any] = {"loop": "uvloop", "http": "httptools", "log_level": "critical"}
+    settings: dict[str, Any] = {"loop": "uvloop", "http": BoundedHttpProtocol, "log_level": "critical"}
     server = uvicorn.Server(uvicorn.Config(app, **{**settings, "timeout_graceful_shutdown": 2, **options}))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -49,7 +51,7 @@ class SharedServer:
             await send({"type": "lifespan.shutdown.complete"})
             return
         assert self._proxy is not None
-        await self._proxy(scope, receive, send)
+        await Errors(self._proxy)(scope, receive, send)
 
     @asynccontextmanager
     async def serving(self, proxy: Proxy) -> AsyncGenerator[int]:

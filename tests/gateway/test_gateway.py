@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from gateway.middleware import body_limit
 from gateway.middleware.body_limit import KIB, MIB
 from gateway.routing import TABLE
 from services.auth.module import SERVICE as AUTH
@@ -224,6 +225,17 @@ async def test_a_body_declared_too_large_is_not_waited_for(front: Front, ada: Ac
         head = f"POST /api/v1/models HTTP/1.1\r\nHost: q\r\n{_authorization(ada)}Content-Length: 99999999999\r\n\r\n"
         await peer.send(head.encode())
         assert (await peer.head()).startswith(b"HTTP/1.1 413")
+
+
+async def test_a_body_that_stops_coming_is_not_waited_for_for_ever(
+    front: Front, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "PATIENCE_SECONDS", 0.5)
+    for framing, part in (("Content-Length: 10", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")):
+        async with connected(front.port) as peer:
+            request = f"POST /api/v1/models HTTP/1.1\r\nHost: q\r\n{_authorization(ada)}{framing}\r\n\r\n{part}"
+            await peer.send(request.encode())
+            assert (await peer.head()).startswith(b"HTTP/1.1 408")
 
 
 async def test_uploads_may_be_large(client: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from gateway.middleware.errors import Errors
 from gateway.pool import PoolLimits
 from gateway.proxy import Proxy, Timeouts
 from tests.gateway.support import Peer, Serving, connected, free_port, upstream
@@ -273,7 +274,7 @@ async def test_a_service_that_does_not_answer_is_named(
     error = response.json()["error"]
     assert error["code"] == code
     assert "workflows" in error["message"]
-    assert error["details"] == [{"service": "workflows"}]
+    assert error["details"] == [{"field": None, "message": "workflows", "code": "service"}]
 
 
 async def test_a_service_that_is_not_there_is_named(serving: Serving) -> None:
@@ -401,7 +402,7 @@ async def test_a_path_that_two_readers_could_read_differently_is_refused() -> No
             {"raw_path": b"/a", "headers": [(b"host", b"q"), (b"content-length", b"+5")]},
         ):
             sent.clear()
-            await proxy({**scope, **change}, receive, send)  # type: ignore[arg-type]
+            await Errors(proxy)({**scope, **change}, receive, send)  # type: ignore[arg-type]
             assert sent[0]["status"] == 400
             assert json.loads(sent[1]["body"])["error"]["code"] == "bad_request"  # type: ignore[arg-type]
     assert service.connections == 0

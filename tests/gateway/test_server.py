@@ -1,6 +1,7 @@
 """The server of a process: how it stops, and what it writes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -16,7 +17,9 @@ from structlog.testing import capture_logs
 
 from gateway.lifespan import Composed
 from gateway.middleware.access_log import AccessLog
-from tests.gateway.support import free_port
+from gateway.proxy import Proxy
+from shared.web import http_protocol
+from tests.gateway.support import Peer, Serving, connected, free_port, upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +84,39 @@ async def test_event_streams_do_not_hold_up_a_shutdown_and_end_cleanly() -> None
             assert [part async for part in stream] == []
         await asyncio.wait_for(process.wait(), 5)
         assert time.monotonic() - started < 2.5
+
+
+async def test_a_request_whose_head_does_not_end_is_cut_off(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(peer: Peer) -> None:
+        while True:
+            await peer.head()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.4)
+    async with upstream(answer) as service, serving(Proxy("auth", service.address)) as port:
+        for beginning, more in ((b"", b"X-A: " + b"a" * 10_000 + b"\r\n"), (b"X-A: ", b"a" * 10_000)):
+            async with connected(port) as endless:
+                await endless.send(b"GET / HTTP/1.1\r\nHost: q\r\n" + beginning)
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(100):
+                        await endless.send(more)
+                with contextlib.suppress(ConnectionError):
+                    assert b"ok" not in await endless.rest()
+        for beginning in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: q\r\n"):
+            async with connected(port) as silent:
+                if beginning:
+                    await silent.send(beginning)
+                started = time.monotonic()
+                with contextlib.suppress(ConnectionError):
+                    assert await silent.rest() == b""
+                assert time.monotonic() - started < 2
+        async with connected(port) as patient:  # slow, but not too slow, and again on the same connection
+            for _ in range(2):
+                for piece in (b"GET / HTTP/1.1\r\n", b"Host: q\r\n", b"\r\n"):
+                    await patient.send(piece)
+                    await asyncio.sleep(0.1)
+                await patient.until(b"ok")
+                await asyncio.sleep(0.5)
 
 
 async def test_one_line_for_each_request_and_no_secret_in_it() -> None:
