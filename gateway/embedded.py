@@ -14,13 +14,23 @@ from services.auth.module import SERVICE as AUTH
 from services.execution_monitoring.module import SERVICE as EXECUTION_MONITORING
 from services.knowledge_base.module import SERVICE as KNOWLEDGE_BASE
 from services.models.module import SERVICE as MODELS
+from services.orchestration.module import SERVICE as ORCHESTRATION
 from services.workflows.module import SERVICE as WORKFLOWS
 from shared.kit.logging import configure_logging
 from shared.kit.settings import Settings, get_settings
 from shared.web.app import Service, create_app
 from shared.web.resources import open_resources
 
-SERVICES: tuple[Service, ...] = (AUTH, MODELS, AGENTS, KNOWLEDGE_BASE, WORKFLOWS, EXECUTION_MONITORING, ANALYTICS)
+SERVICES: tuple[Service, ...] = (
+    AUTH,
+    MODELS,
+    AGENTS,
+    KNOWLEDGE_BASE,
+    WORKFLOWS,
+    ORCHESTRATION,
+    EXECUTION_MONITORING,
+    ANALYTICS,
+)
 
 
 @asynccontextmanager
