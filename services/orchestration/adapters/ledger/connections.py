@@ -1,4 +1,4 @@
-"""A few connections of the worker's own, to asyncpg directly: see docs/decisions/ledger-writes.md."""
+"""A few connections of the worker's own, to asyncpg directly: see docs/decisions/0005-ledger-writes.md."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
