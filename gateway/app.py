@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documentation import Documentation
-from gateway.errors import NoRoute, Unreachable
+from gateway.errors import MethodNotAllowed, NoRoute, Unreachable
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.body_limit import BodyLimit, body_limits
@@ -18,6 +18,8 @@ from gateway.middleware.security_headers import SecurityHeaders
 from gateway.pages import OwnPages
 from gateway.routing import ROUTE, Route, find_route
 from shared.web.resources import Resources
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 
 
 def build_gateway(resources: Resources, limits: RateLimits, upstreams: Mapping[str, ASGIApp]) -> ASGIApp:
@@ -47,9 +49,12 @@ class Router:
         if self._pages.has(path):
             await self._pages(scope, receive, send)
             return
-        route = find_route(scope.get("method", "WEBSOCKET"), path)
+        method: str = scope.get("method", "WEBSOCKET")
+        route = find_route(method, path)
         if route is None:
             raise NoRoute
+        if method not in _METHODS:  # CONNECT and TRACE change what the bytes that follow mean
+            raise MethodNotAllowed
         await self._guarded({**scope, ROUTE: route}, receive, send)
 
 

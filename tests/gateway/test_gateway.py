@@ -189,6 +189,15 @@ async def test_unknown_paths_and_sockets_are_told_so(front: Front, client: httpx
         assert json.loads(response.body or b"")["error"]["correlation_id"] == response.headers["x-correlation-id"]
 
 
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND"])
+async def test_methods_that_are_not_ours_reach_no_service(front: Front, ada: Account, method: str) -> None:
+    before = front.echo.requests
+    async with connected(front.port) as peer:
+        await peer.send(f"{method} /api/v1/models HTTP/1.1\r\nHost: q\r\n{_authorization(ada)}\r\n".encode())
+        assert (await peer.head()).split(b" ")[1] in (b"400", b"405")
+    assert front.echo.requests == before
+
+
 async def test_a_websocket_goes_through(front: Front, ada: Account) -> None:
     url = f"ws://127.0.0.1:{front.port}/api/v1/executions/x/ws"
     async with connect(url, additional_headers=ada.headers, proxy=None) as socket:
