@@ -2,6 +2,8 @@
 
 import asyncio
 
+import uvloop
+
 from shared.kit.logging import configure_logging
 from shared.kit.settings import get_settings
 from shared.web.resources import open_resources
@@ -16,4 +18,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -1,6 +1,7 @@
 """Hostile documents fail in bounded time and memory, and harm nobody."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ async def test_a_document_comes_through_whole(extractor: Extractor) -> None:
 @pytest.mark.parametrize(
     ("make", "codes"),
     [
-        pytest.param(lambda: files.zip_bomb(1000), {CODE.TOO_LARGE}, id="zip bomb"),
+        pytest.param(lambda: files.zip_bomb(250), {CODE.TOO_LARGE}, id="zip bomb"),
         pytest.param(lambda: files.zip_bomb(190), {CODE.TOO_HEAVY, CODE.TOO_SLOW}, id="zip bomb below the limit"),
         pytest.param(lambda: files.lying_zip(100), {CODE.DAMAGED}, id="zip that lies about its size"),
         pytest.param(files.entity_bomb, {CODE.DAMAGED}, id="entity bomb"),
@@ -58,7 +59,7 @@ async def test_a_document_comes_through_whole(extractor: Extractor) -> None:
         pytest.param(
             files.pdf_that_draws_itself, {CODE.TOO_HEAVY, CODE.TOO_SLOW, CODE.NO_TEXT}, id="drawing in a loop"
         ),
-        pytest.param(lambda: files.pdf_with_content(LINE * 20_000_000), {CODE.TOO_HEAVY, CODE.TOO_SLOW}, id="PDF bomb"),
+        pytest.param(lambda: files.pdf_with_content(LINE * 3_000_000), {CODE.TOO_HEAVY, CODE.TOO_SLOW}, id="PDF bomb"),
         pytest.param(lambda: b"a b " * 12_500_000, {CODE.TOO_LARGE}, id="50 MB in a line"),
     ],
 )
@@ -115,8 +116,9 @@ async def test_the_reader_knows_none_of_our_secrets(monkeypatch: pytest.MonkeyPa
     seen: list[dict[str, str]] = []
     while not task.done():
         for child in here.children():
-            if "extract_child" in " ".join(child.cmdline()):
-                seen.append(child.environ())
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
+                if "extract_child" in " ".join(child.cmdline()):
+                    seen.append(child.environ())
         await asyncio.sleep(0.02)
     await task
 

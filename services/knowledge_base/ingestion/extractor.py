@@ -5,9 +5,11 @@ import contextlib
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import orjson
 from pydantic import BaseModel, Field, ValidationError
@@ -51,24 +53,24 @@ class Extractor:
             return _understood(await self._answer(content, name))
 
     async def _answer(self, content: bytes, name: str) -> bytes:
-        process = await self._start()
+        child, conversation = await asyncio.get_running_loop().subprocess_exec(
+            partial(_Conversation, self._limits.answer_bytes),
+            sys.executable, "-m", _CHILD,
+            stdin=PIPE, stdout=PIPE, stderr=DEVNULL, cwd=_ROOT, env=_environment(), start_new_session=True,
+        )  # fmt: skip
         try:
+            pipe = cast(asyncio.WriteTransport, child.get_pipe_transport(0))
+            pipe.writelines((self._order(content, name), content))
             async with asyncio.timeout(self._limits.wall_seconds):
-                return await _exchange(process, self._order(content, name), content)
+                return await conversation.answer
         except TimeoutError:
             raise _too_slow() from None
-        except asyncio.LimitOverrunError:
-            raise ExtractionError(ExtractionCode.TOO_LARGE, "The document holds too much text.") from None
         finally:
             # Also after a good answer: the child waits for it, so the group's number is still its own.
-            await _kill_group(process)
-
-    async def _start(self) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", _CHILD,
-            stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=self._limits.answer_bytes,
-            cwd=_ROOT, env=_environment(), start_new_session=True,
-        )  # fmt: skip
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.get_pid(), signal.SIGKILL)
+            child.close()
+            await conversation.ended
 
     def _order(self, content: bytes, name: str) -> bytes:
         order = {
@@ -86,17 +88,35 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8"}
 
 
-async def _exchange(process: Process, order: bytes, content: bytes) -> bytes:
-    assert process.stdin
-    assert process.stdout
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(order)
-        process.stdin.write(content)
-        await process.stdin.drain()
-    try:
-        return await process.stdout.readuntil(b"\n")
-    except asyncio.IncompleteReadError:
-        raise _death(await process.wait()) from None
+class _Conversation(asyncio.SubprocessProtocol):
+    """Hears one line from the child, and how it ends."""
+
+    def __init__(self, limit: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[bytes] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._limit = limit
+        self._heard = bytearray()
+        self._child: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._child = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if self.answer.done():
+            return
+        self._heard += data
+        if len(self._heard) > self._limit:
+            self.answer.set_exception(ExtractionError(ExtractionCode.TOO_LARGE, "The document holds too much text."))
+        elif data.endswith(b"\n"):
+            self.answer.set_result(bytes(self._heard))
+
+    def process_exited(self) -> None:
+        self.ended.set_result(None)
+        if not self.answer.done():
+            assert self._child is not None
+            returncode = self._child.get_returncode()
+            self.answer.set_exception(_death(0 if returncode is None else returncode))
 
 
 def _death(returncode: int) -> Exception:
@@ -111,12 +131,6 @@ def _death(returncode: int) -> Exception:
 
 def _too_slow() -> ExtractionError:
     return ExtractionError(ExtractionCode.TOO_SLOW, "Reading the document took too long.")
-
-
-async def _kill_group(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
 
 
 class _Failure(BaseModel):
