@@ -31,7 +31,9 @@ __all__ = [
 ]
 
 MAX_PLACEHOLDERS = 500
-_CACHED = 4096
+# What is compiled weighs about 150 times its source, so only a limited amount of source is kept.
+_CACHED = 512
+_LONGEST_CACHED = 1_000
 
 Scope = Mapping[str, Any]
 
@@ -47,10 +49,11 @@ class Expression:
     parts (`"nodes.a"`); a whole root (`"nodes"`) stands for a path that is only known when it runs.
     """
 
-    __slots__ = ("_evaluate", "_plain", "paths", "references", "source")
+    __slots__ = ("_evaluate", "_plain", "paths", "references", "size", "source")
 
     def __init__(self, source: str, evaluate: Evaluate, paths: Sequence[Path], *, plain: bool) -> None:
         self.source = source
+        self.size = len(source)
         self.paths = tuple(paths)
         self.references = _references(self.paths)
         self._evaluate = evaluate
@@ -76,15 +79,19 @@ class Expression:
 
 
 class Template:
-    """Text with expressions in it. Null renders as nothing, strings as they are, all else as JSON."""
+    """Text with expressions in it. Null renders as nothing, strings as they are, all else as JSON.
 
-    __slots__ = ("_parts", "paths", "references", "source")
+    `size` is the number of characters that are CEL, their braces counted.
+    """
+
+    __slots__ = ("_parts", "paths", "references", "size", "source")
 
     def __init__(self, source: str, parts: "Sequence[str | Expression]") -> None:
         self.source = source
         self._parts = tuple(parts)
         self.paths = tuple(path for part in parts if isinstance(part, Expression) for path in part.paths)
         self.references = _references(self.paths)
+        self.size = sum(part.size + 4 for part in parts if isinstance(part, Expression))
 
     def render(self, scope: Scope, meter: Meter | None = None) -> str:
         meter = meter or Meter()
@@ -108,17 +115,23 @@ def _text(value: Json) -> str:
     return "" if value is None else dumps(value)
 
 
-@lru_cache(maxsize=_CACHED)
 def compile_expression(source: str) -> Expression:
     """Compiles, or finds what was compiled before. Raises `ExpressionError`."""
+    return _cached_expression(source) if len(source) <= _LONGEST_CACHED else _compile_expression(source)
+
+
+def compile_template(source: str) -> Template:
+    """Compiles, or finds what was compiled before. Raises `ExpressionError`."""
+    return _cached_template(source) if len(source) <= _LONGEST_CACHED else _compile_template(source)
+
+
+def _compile_expression(source: str) -> Expression:
     if len(source) > MAX_EXPRESSION:
         raise ExpressionError(f"an expression may have at most {MAX_EXPRESSION:,} characters", MAX_EXPRESSION)
     return _compile(source, parse(source))
 
 
-@lru_cache(maxsize=_CACHED)
-def compile_template(source: str) -> Template:
-    """Compiles, or finds what was compiled before. Raises `ExpressionError`."""
+def _compile_template(source: str) -> Template:
     if len(source) > MAX_TEMPLATE:
         raise ExpressionError(f"a text may have at most {MAX_TEMPLATE:,} characters", MAX_TEMPLATE)
     parts: list[str | Expression] = []
@@ -127,6 +140,8 @@ def compile_template(source: str) -> Template:
         if len(parts) > 2 * MAX_PLACEHOLDERS:
             raise ExpressionError(f"a text may have at most {MAX_PLACEHOLDERS} expressions in it", start)
         tree, end = parse_embedded(source, start + 2)
+        if end - start > MAX_EXPRESSION:
+            raise ExpressionError(f"an expression may have at most {MAX_EXPRESSION:,} characters", start)
         parts += [source[position:start], _compile(source[start + 2 : end - 2].strip(), tree)]
         position = end
     parts.append(source[position:])
@@ -136,9 +151,16 @@ def compile_template(source: str) -> Template:
 def _compile(source: str, tree: Node) -> Expression:
     compiler = Compiler()
     evaluate = compiler.compile(tree)
-    plain = isinstance(tree, Name | Constant) or (
-        isinstance(tree, Postfix)
-        and len(compiler.paths) == 1
-        and len(tree.steps) + 1 == len(next(iter(compiler.paths)))
-    )
-    return Expression(source, evaluate, sorted(compiler.paths, key=repr), plain=plain)
+    paths = sorted(compiler.paths, key=repr)
+    return Expression(source, evaluate, paths, plain=_is_plain(tree, paths))
+
+
+_cached_expression = lru_cache(maxsize=_CACHED)(_compile_expression)
+_cached_template = lru_cache(maxsize=_CACHED)(_compile_template)
+
+
+def _is_plain(tree: Node, paths: Sequence[Path]) -> bool:
+    """A constant, or a path and nothing else: what it gives was in the scope before, however large."""
+    if isinstance(tree, Postfix):
+        return isinstance(tree.base, Name) and len(paths) == 1 and len(paths[0]) == 1 + len(tree.steps)
+    return isinstance(tree, Name | Constant)

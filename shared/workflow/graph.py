@@ -1,7 +1,8 @@
 """The workflow graph, spec version 1: what is stored in a version, checked by `validate`, and run by the engine."""
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -73,7 +74,7 @@ class Graph(GraphPart):
         return next((node for node in self.nodes if node.id == node_id), None)
 
 
-def upstream(edges: "tuple[Edge, ...] | list[Edge]") -> dict[str, set[str]]:
+def upstream(edges: Iterable[Edge]) -> dict[str, set[str]]:
     """For every node that has any: the nodes that come before it, near and far. Cycles do no harm."""
     parents: dict[str, set[str]] = {}
     for edge in edges:
@@ -83,7 +84,7 @@ def upstream(edges: "tuple[Edge, ...] | list[Edge]") -> dict[str, set[str]]:
 
 def _ancestors(node: str, parents: dict[str, set[str]]) -> set[str]:
     found: set[str] = set()
-    todo: list[Any] = [node]
+    todo = [node]
     while todo:
         for parent in parents.get(todo.pop(), ()):
             if parent not in found:

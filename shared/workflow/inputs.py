@@ -17,7 +17,7 @@ from shared.kit.json import Json, JsonObject, canonical, loads
 from shared.workflow.patterns import PatternError, compile_pattern
 from shared.workflow.problems import Problem, error
 
-MAX_SCHEMA_BYTES = 100_000
+MAX_SCHEMA_BYTES = 64_000
 _MAX_DEPTH = 30
 _MAX_STEPS = 50_000
 _MOST_PROBLEMS = 20

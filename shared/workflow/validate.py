@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from shared.kit.json import Json, JsonObject
+from shared.kit.json import Json, JsonObject, canonical
 from shared.workflow.cel.values import is_map
 from shared.workflow.configs import NODE_CONFIGS, ConditionConfig, Config
 from shared.workflow.expressions import Expression, ExpressionError, Template, compile_expression, compile_template
 from shared.workflow.graph import Graph, Node, upstream
-from shared.workflow.inputs import check_inputs, check_schema
+from shared.workflow.inputs import check_inputs, check_schema, with_defaults
 from shared.workflow.problems import Problem, Severity, error
 from shared.workflow.shape import check_shape
 from shared.workflow.texts import Marked, Refers, SchemaMark, Syntax, marked
@@ -21,6 +22,9 @@ from shared.workflow.texts import Marked, Refers, SchemaMark, Syntax, marked
 __all__ = ["Problem", "References", "Severity", "validate_graph", "validate_inputs"]
 
 EXECUTION_FIELDS = ("id", "created_at")
+# Characters of CEL and of schemas in one graph: about a second of checking.
+MAX_LANGUAGE = 120_000
+MAX_PROBLEMS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,21 @@ class References:
 
 
 def validate_graph(graph: JsonObject, references: References) -> list[Problem]:
-    """All problems, those of the graph's form alone if it has any. Without an error the graph can run."""
+    """The problems, those of the graph's form alone if it has any. Without an error the graph can run."""
     try:
         parsed = Graph.model_validate(graph)
     except ValidationError as broken:
-        return [_form_problem(each, graph) for each in broken.errors()]
-    return list(_Validation(parsed, references).problems())
+        return [_form_problem(each, graph) for each in broken.errors()[:MAX_PROBLEMS]]
+    return list(islice(_Validation(parsed, references).problems(), MAX_PROBLEMS))
 
 
 def validate_inputs(graph: Graph, inputs: Json) -> list[Problem]:
     """What keeps a valid graph from being run with these inputs."""
     return check_inputs({"type": "object", **graph.inputs}, inputs)
+
+
+class _TooMuchLanguage(Exception):
+    """Checking all of the graph would take too long."""
 
 
 class _Validation:
@@ -54,8 +62,16 @@ class _Validation:
         self._upstream = upstream(graph.edges)
         self._inputs = _known_inputs(graph.inputs)
         self._configs: dict[str, Config] = {}
+        self._language_left = MAX_LANGUAGE
 
     def problems(self) -> Iterator[Problem]:
+        try:
+            yield from self._problems()
+        except _TooMuchLanguage:
+            message = f"the graph has more than {MAX_LANGUAGE:,} characters of expressions and schemas: split it up"
+            yield error("graph_too_large", message)
+
+    def _problems(self) -> Iterator[Problem]:
         yield from self._check_inputs_schema()
         for node in self._graph.nodes:
             yield from self._check_node(node)
@@ -71,6 +87,7 @@ class _Validation:
         if schema.get("type", "object") != "object":
             yield error("inputs_schema_invalid", 'inputs: the type must be "object"', field="inputs.type")
             return
+        self._charge(len(canonical(schema)))
         complaints = check_schema(schema)
         yield from (error("inputs_schema_invalid", f"inputs: {c}", field="inputs") for c in complaints)
         if not complaints:
@@ -106,6 +123,7 @@ class _Validation:
             case Refers(kind=kind):
                 yield from self._check_reference(node, kind, each)
             case SchemaMark():
+                self._charge(len(canonical(each.value)))
                 for complaint in check_schema(each.value):
                     yield error(
                         "schema_invalid", f"node {node.id!r}, {each.field}: {complaint}", node=node.id, field=each.field
@@ -153,12 +171,19 @@ class _Validation:
         try:
             text: Expression | Template = compile_expression(source) if kind == "cel" else compile_template(source)
         except ExpressionError as broken:
+            self._charge(len(source))
             at = "" if broken.position is None else f" (at character {broken.position + 1})"
             yield error("expression_invalid", f"{place}: {broken.message}{at}", node=node, field=field_)
             return
+        self._charge(text.size)
         for path in text.paths:
             for code, complaint in self._check_path(path, visible):
                 yield error(code, f"{place}: {complaint}", node=node, field=field_)
+
+    def _charge(self, characters: int) -> None:
+        self._language_left -= characters
+        if self._language_left < 0:
+            raise _TooMuchLanguage
 
     def _check_path(self, path: tuple[str | int, ...], visible: AbstractSet[str]) -> Iterator[tuple[str, str]]:
         match path:
@@ -196,12 +221,10 @@ def _known_inputs(schema: JsonObject) -> Mapping[str, Any] | None:
 
 
 def _check_defaults(schema: JsonObject) -> Iterator[Problem]:
-    properties = schema.get("properties", {})
-    for name, about in properties.items():
-        if isinstance(about, dict) and "default" in about:
-            for broken in check_inputs({**schema, "required": []}, {name: about["default"]}):
-                message = f"inputs: the default of {name!r} does not fit its own schema: {broken.message}"
-                yield error("inputs_schema_invalid", message, field=f"inputs.properties.{name}.default")
+    for broken in check_inputs({**schema, "required": []}, with_defaults(schema, {})):
+        yield error(
+            "inputs_schema_invalid", f"a default does not fit its own schema: {broken.message}", field=broken.field
+        )
 
 
 def _config_problem(node: Node, broken: Any) -> Problem:

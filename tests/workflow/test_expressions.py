@@ -318,6 +318,7 @@ def test_references_of_a_template() -> None:
         ("Hi {{ }}", 6, "expected a value"),
         ("Hi {{ 1 } }", 8, "expected }}"),
         ("{{ foo }}", 3, "unknown name"),
+        ("{{ 1" + " + 1" * 1000 + " }}", 0, "at most 4,000"),
     ],
 )
 def test_templates_that_are_refused(source: str, position: int, part: str) -> None:
@@ -352,6 +353,7 @@ LONG = "x" * 900_000
         ("inputs.l.map(a, inputs.t.contains('y'))", "too much work"),
         ("inputs.l.map(a, inputs.t == inputs.t + '')", "too much work"),
         ("[inputs.t, inputs.t, inputs.t, inputs.t, inputs.t]", "larger than"),
+        ("[[inputs.t, inputs.t, inputs.t, inputs.t, inputs.t]][0]", "larger than"),
         ("'a'.matches('" + "(a|b)" * 300 + "')", "at most 1000"),
         ("false || " * 300 + "inputs.l.all(a, inputs.l.all(b, true))", "too much work"),
     ],

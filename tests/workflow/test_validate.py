@@ -1,3 +1,4 @@
+import time
 from typing import Any
 from uuid import UUID
 
@@ -289,7 +290,10 @@ def test_open_inputs_let_any_name_through() -> None:
         ({"type": "object", "properties": {"x": {"type": "strnig"}}}, "strnig"),
         ({"type": "object", "properties": {"x": {"$ref": "https://elsewhere/x"}}}, "leaves the schema"),
         ({"type": "object", "properties": {"x": {"type": "string", "pattern": "("}}}, "not understood"),
-        ({"type": "object", "properties": {"n": {"type": "integer", "default": "x"}}}, "default of 'n'"),
+        (
+            {"type": "object", "properties": {"n": {"type": "integer", "default": "x"}}},
+            "a default does not fit its own schema: inputs.n: 'x'",
+        ),
     ],
 )
 def test_bad_schemas_of_inputs(inputs: JsonObject, part: str) -> None:
@@ -331,3 +335,33 @@ def test_upstream_reaches_far_and_stops_in_circles() -> None:
         graph(*[transform(n) for n in "abcd"], edges=[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")])
     )
     assert upstream(parsed.edges) == {"b": {"a", "b", "c"}, "c": {"a", "b", "c"}, "d": {"a", "b", "c"}}
+
+
+# --- bounds ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        graph(*[transform(f"n{i}", "[" + "1," * 1900 + f"{i}]") for i in range(300)]),
+        graph(*[transform(f"n{i}", "(" * 3900 + str(i)) for i in range(300)]),
+        graph(
+            *[{"id": f"n{i}", "type": "transform", "config": {"template": "{{1}}" * 400 + str(i)}} for i in range(500)]
+        ),
+        graph(*[task(f"n{i}", output_schema={"properties": {f"p{n}": {} for n in range(999)}}) for i in range(100)]),
+    ],
+)
+def test_a_graph_of_too_much_to_check(hostile: JsonObject) -> None:
+    began = time.thread_time()
+    found = problems(hostile)
+    assert time.thread_time() - began < 4  # of CPU; about one in fact
+    assert [p.message for p in found if p.code == "graph_too_large"] == [
+        "the graph has more than 120,000 characters of expressions and schemas: split it up"
+    ]
+
+
+def test_only_so_many_problems_are_told() -> None:
+    values = {f"v{n}": "nodes.zz.output" for n in range(100)}
+    nodes = [{"id": f"n{i}", "type": "output", "config": {"values": values}} for i in range(50)]
+    assert len(problems(graph(*nodes))) == 200
+    assert len(problems({"nodes": [3] * 400})) == 200

@@ -2,7 +2,7 @@
 
 A step that is taken up again, or tried again after a call failed, runs its code from the start and gets the
 recorded answers until it comes to the first call that has none. Calls are found by their key, which says the
-how-manieth call of its kind it is in its scope; that the request is the same is checked by its hash.
+place of the call among those of its kind in its scope; that the request is the same is checked by its hash.
 """
 
 import asyncio

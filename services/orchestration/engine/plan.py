@@ -1,16 +1,17 @@
 """A graph made ready to run: configs parsed, expressions compiled, edges resolved. Made once per graph."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 
 from services.orchestration.engine.steps.base import Step
 from services.orchestration.engine.steps.registry import STEPS
-from shared.kit.json import JsonObject, canonical, loads
+from shared.kit.json import JsonObject, canonical
 from shared.workflow.configs import NODE_CONFIGS
 from shared.workflow.expressions import Expression, compile_expression
 from shared.workflow.graph import Edge, Graph, Node
 
-_CACHED_GRAPHS = 256
+# A plan weighs many times its graph; these are bytes of graphs, of which a usual one has a few thousand.
+_CACHED_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,33 @@ class Plan:
         return [node for node in self.nodes if node.incoming == 0]
 
 
-def plan_of(graph: JsonObject) -> Plan:
-    """The plan of a graph that passed validation; the same object for the same graph."""
-    return _plan(canonical(graph))
+class PlanCache:
+    """The plans last used, by content of the graph."""
+
+    def __init__(self, most_bytes: int = _CACHED_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+
+    def plan_of(self, graph: JsonObject) -> Plan:
+        """The plan of a graph that passed validation; the same object while it is remembered."""
+        key = canonical(graph)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = make_plan(graph)
+            self._bytes += len(key)
+            while self._bytes > self._most_bytes:
+                self._bytes -= len(self._plans.popitem(last=False)[0])
+        else:
+            self._plans.move_to_end(key)
+        return plan
 
 
-@lru_cache(maxsize=_CACHED_GRAPHS)
-def _plan(stored: bytes) -> Plan:
-    graph = Graph.model_validate(loads(stored))
+plan_of = PlanCache().plan_of
+
+
+def make_plan(stored: JsonObject) -> Plan:
+    graph = Graph.model_validate(stored)
     numbers = {node.id: index for index, node in enumerate(graph.nodes)}
     leaving: dict[str, list[PlannedEdge]] = {node.id: [] for node in graph.nodes}
     incoming = dict.fromkeys(numbers, 0)

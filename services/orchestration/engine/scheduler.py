@@ -7,7 +7,7 @@ find out or spend could not change how the execution ends.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from services.orchestration.engine.attempts import AttemptsExhausted, StepRun
@@ -170,7 +170,7 @@ class GraphRun:
             self._recorder.succeed(record, output)
             await self._advance(self._resolve(run.node, output))
 
-    async def _guarded(self, work: Any) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """Whatever goes wrong in there ends the run: nothing may leave it waiting for ever."""
         try:
             await work
