@@ -116,13 +116,14 @@ class Ingestion:
         while await self._report("embed", done, total):
             async with self._context.database.read(self._scope) as session:
                 batch = await repository.get_unembedded(session, self._owner, _EMBEDDED_AT_ONCE)
-            if not batch:
-                return {"embedded": done - there_before, "there_before": there_before}
             vectors = await self._embedder.embed([_as_embedded(one) for one in batch])
             packed = [(one.chunk_id, pack(vector)) for one, vector in zip(batch, vectors, strict=True)]
-            async with self._context.database.write(self._scope) as session:
-                await repository.set_embeddings(session, packed)
+            if packed:
+                async with self._context.database.write(self._scope) as session:
+                    await repository.set_embeddings(session, packed)
             done += len(batch)
+            if len(batch) < _EMBEDDED_AT_ONCE:
+                return {"embedded": done - there_before, "there_before": there_before}
         return _GONE
 
     async def _index(self) -> Json:
@@ -132,12 +133,13 @@ class Ingestion:
         while await self._report("index", done, total):
             async with self._context.database.read(self._scope) as session:
                 batch = await repository.get_vectors(session, self._owner, last, _INDEXED_AT_ONCE)
-            if not batch:
+            records = [record for _, record in batch]
+            await self._patiently(partial(self._vectors.upsert, self._owner.knowledge_base_id, records))
+            done += len(batch)
+            if len(batch) < _INDEXED_AT_ONCE:
                 await self._remove_strays()
                 return await self._write(partial(self._finish, indexed=done))
-            upsert = partial(self._vectors.upsert, self._owner.knowledge_base_id, [record for _, record in batch])
-            await self._patiently(upsert)
-            last, done = batch[-1][0], done + len(batch)
+            last = batch[-1][0]
         return _GONE
 
     async def _finish(self, session: WriteSession, indexed: int) -> Json:

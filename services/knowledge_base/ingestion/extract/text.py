@@ -3,9 +3,6 @@
 import codecs
 import re
 
-import charset_normalizer
-from charset_normalizer.utils import is_multi_byte_encoding
-
 from services.knowledge_base.ingestion.extract.clean import clean
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
@@ -71,6 +68,10 @@ def _decode_almost_utf8(data: bytes) -> str | None:
 
 def _decode_by_guess(data: bytes) -> str:
     """The guesser knows Japanese from Russian, but not the western code pages apart: of them we take the commonest."""
+    # Seldom needed, and a third of what reading a small text costs.
+    import charset_normalizer  # noqa: PLC0415
+    from charset_normalizer.utils import is_multi_byte_encoding  # noqa: PLC0415
+
     best = charset_normalizer.from_bytes(data).best()
     sample = data[:_SAMPLE]
     share = sum(byte > 0x7F for byte in sample) / len(sample)
