@@ -28,7 +28,7 @@ class Chroma(Component):
         return f"http://{LOOPBACK}:{self._port}"
 
     async def prepare(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def launch(self) -> Launch:
         return Launch(

@@ -199,7 +199,11 @@ def _give_to(directory: Path, user: int | None) -> None:
 
 
 def _require_reachable(directory: Path, user: int) -> None:
-    """Another user must be able to walk down to the data, which root's own home does not allow."""
+    """Another user must be able to walk down to the data, which root's own home does not allow.
+
+    Through the data directory he may walk and see no more: what lies in it is each closed by itself.
+    """
+    directory.parent.chmod(directory.parent.stat().st_mode | 0o011)
     closed = [parent for parent in directory.parents if not parent.stat().st_mode & 0o001]
     if closed and user:
         raise StackError(

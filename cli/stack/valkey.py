@@ -42,7 +42,7 @@ class Valkey(Component):
         return f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"
 
     async def prepare(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Quoted for the file's own parser: a path may hold spaces.
         configuration = _CONFIGURATION.format(
             host=LOOPBACK, port=self._port, directory=f'"{self._directory}"', password=self._password
