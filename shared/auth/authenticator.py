@@ -4,6 +4,7 @@ What a token or key says is checked against the database at most every two secon
 a lower role, a logout or a revoked key takes effect everywhere within five.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Authenticator:
         self._database = database
         self._tokens = tokens
         self._known: OrderedDict[str, _Remembered] = OrderedDict()
+        self._under_way: dict[str, asyncio.Future[_Remembered]] = {}
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The principal of an `Authorization: Bearer ...` header; raises NotAuthenticated."""
@@ -50,12 +52,27 @@ class Authenticator:
         known = self._known.get(credential)
         if known and known.until > time.monotonic() and known.expires_at > time.time():
             return known.principal
+        return (await self._prove_once(credential)).principal
+
+    async def _prove_once(self, credential: str) -> _Remembered:
+        """Of many requests that need the same credential proved again, one asks and the others wait for its answer."""
+        proving = self._under_way.get(credential)
+        if proving is None:
+            proving = asyncio.ensure_future(self._prove(credential))
+            self._under_way[credential] = proving
+            proving.add_done_callback(lambda done: self._settle(credential, done))
+        return await asyncio.shield(proving)
+
+    def _settle(self, credential: str, done: asyncio.Future[_Remembered]) -> None:
+        del self._under_way[credential]
         self._known.pop(credential, None)
-        found = await (self._by_key(credential) if credential.startswith(PREFIX) else self._by_token(credential))
-        self._known[credential] = found
-        if len(self._known) > CACHE_SIZE:
-            self._known.popitem(last=False)
-        return found.principal
+        if not done.cancelled() and done.exception() is None:
+            self._known[credential] = done.result()
+            if len(self._known) > CACHE_SIZE:
+                self._known.popitem(last=False)
+
+    async def _prove(self, credential: str) -> _Remembered:
+        return await (self._by_key(credential) if credential.startswith(PREFIX) else self._by_token(credential))
 
     async def _by_token(self, token: str) -> _Remembered:
         try:
