@@ -42,7 +42,7 @@ demo: install ## Run the demo and stop; its last line is JSON. PORT=8700
 
 .PHONY: test
 test: develop ## Run the tests. ARGS="tests/cli -k weights"
-	@exec $(BIN)/pytest $(ARGS)
+	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: develop ## Lint, formatting, types, who may import whom, the API description.
