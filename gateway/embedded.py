@@ -1,5 +1,6 @@
 """The whole API in one process: the gateway, and behind it the services' own apps."""
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -20,6 +21,7 @@ from shared.kit.logging import configure_logging
 from shared.kit.settings import Settings, get_settings
 from shared.web.app import Service, create_app
 from shared.web.resources import open_resources
+from shared.web.server import main as serve
 
 SERVICES: tuple[Service, ...] = (
     AUTH,
@@ -57,3 +59,6 @@ async def _from_environment() -> AsyncGenerator[ASGIApp]:
 
 
 app = Composed(_from_environment)
+
+if __name__ == "__main__":
+    serve(["gateway.embedded:app", *sys.argv[1:]])

@@ -1,5 +1,6 @@
 """The gateway of a cluster: every service is reached over the network, at its address in QUARTERDECK_UPSTREAMS."""
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +13,7 @@ from gateway.proxy import Proxy
 from shared.kit.logging import configure_logging
 from shared.kit.settings import Settings, get_settings
 from shared.web.resources import open_resources
+from shared.web.server import main as serve
 
 
 @asynccontextmanager
@@ -35,3 +37,6 @@ async def _from_environment() -> AsyncGenerator[ASGIApp]:
 
 
 app = Composed(_from_environment)
+
+if __name__ == "__main__":
+    serve(["gateway.main:app", *sys.argv[1:]])

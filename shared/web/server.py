@@ -7,6 +7,7 @@ which do not end by themselves. Here they are ended first; their readers take th
 import argparse
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
@@ -101,13 +102,13 @@ def make_server(app: ASGIApp, *, host: str, port: int, behind_proxy: bool = Fals
     return Server(config, streams)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Serve one of Quarterdeck's apps.")
     parser.add_argument("app", help="module:attribute of the ASGI app")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--behind-proxy", action="store_true", help="trust X-Forwarded-For of FORWARDED_ALLOW_IPS")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     app: ASGIApp = import_from_string(arguments.app)
     make_server(app, host=arguments.host, port=arguments.port, behind_proxy=arguments.behind_proxy).run()
 
