@@ -43,9 +43,7 @@ async def _host(plan: Plan, timeline: Timeline, work: Work, stay: bool) -> int:
         except _StopRequested:
             code = int(ExitCode.SUCCEEDED if stay else ExitCode.INTERRUPTED)
         finally:
-            timeline.say("stopping")
             await supervisor.stop()
-            timeline.say("everything has stopped")
     return code
 
 

@@ -26,6 +26,10 @@ class Component(ABC):
         self._log_start = 0  # this start's first byte in the log
 
     @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.exit_code is None
+
+    @property
     @abstractmethod
     def url(self) -> str:
         """Where clients find it, with the password if it takes one."""

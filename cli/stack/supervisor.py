@@ -53,11 +53,15 @@ class Supervisor:
         self._keepers = [asyncio.create_task(self._keep(component)) for component in self._plan.components]
 
     async def stop(self) -> None:
+        """In order: the product, what it stands on, the database last. Does nothing when nothing runs."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        for group in self._plan.in_order_of_stopping:
-            await asyncio.gather(*(component.stop() for component in group))
+        if any(component.running for component in self._plan.components):
+            self._timeline.say("stopping")
+            for group in self._plan.in_order_of_stopping:
+                await asyncio.gather(*(component.stop() for component in group))
+            self._timeline.say("everything has stopped")
         self._plan.home.state_file.unlink(missing_ok=True)
 
     def kill(self) -> None:

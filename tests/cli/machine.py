@@ -26,7 +26,9 @@ class Machine:
     port: int
     environment: dict[str, str]
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, within: float = _LONGEST_START, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "cli", *arguments],
             cwd=PROJECT_ROOT,
@@ -34,7 +36,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_LONGEST_START,
+            timeout=within,
             check=False,
         )
 
