@@ -303,6 +303,26 @@ async def test_a_lost_lease_frees_those_who_wait_for_the_database(platform: Plat
         await ledger.write(LedgerBatch(events=[event()]))
 
 
+async def test_what_was_given_up_is_handed_over_unless_somebody_has_it(
+    platform: Platform, lab: Lab, ada: Account, view: LedgerView
+) -> None:
+    kept, taken = await queue(platform, ada), await queue(platform, ada)
+    worker = await lab.worker()
+    ledgers = {claim.id: worker.ledger(claim) for claim in await worker.take()}
+    await view.run("UPDATE executions SET epoch = epoch + 1 WHERE id = $1", taken.id)
+    for ledger in ledgers.values():
+        ledger.give_up()
+
+    await ledgers[kept.id].release()
+    with pytest.raises(Superseded):
+        await ledgers[taken.id].release()
+
+    assert (await view.execution(kept.id))["status"] == "queued"
+    assert (await view.execution(kept.id))["attempts"] == 0
+    assert (await view.events(kept.id))[-1]["data"] == {"status": "queued"}
+    assert (await view.execution(taken.id))["status"] == "running"
+
+
 async def test_writes_go_on_over_broken_connections(
     platform: Platform, lab: Lab, ada: Account, view: LedgerView
 ) -> None:

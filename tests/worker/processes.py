@@ -136,6 +136,12 @@ class Yard:
     async def status(self, execution_id: UUID) -> str:
         return (await self.view.execution(execution_id))["status"]
 
+    async def open_executions(self) -> int:
+        return await self.view.connection.fetchval(
+            "SELECT count(*) FROM executions WHERE tenant_id = $1 AND status IN ('queued', 'running')",
+            self.account.tenant_id,
+        )
+
     async def succeeded_steps(self) -> set[tuple[UUID, int]]:
         """What is on record as done, of all drills."""
         rows = await self.view.connection.fetch(

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -24,17 +23,24 @@ class Runner(Protocol):
     def abandon(self) -> None: ...
 
 
-@dataclass(slots=True)
 class Held:
-    """`renewed_at` is when the lease was last known to run, by this machine's clock."""
+    """One claimed execution while it runs. `renewed_at` is when its lease was last known to be ours."""
 
-    claim: Claim
-    ledger: PostgresLedger
-    runner: Runner
-    task: asyncio.Task[None]
-    claimed_at: float
-    renewed_at: float
-    told_to_cancel: bool = False
+    def __init__(self, claim: Claim, ledger: PostgresLedger, runner: Runner, claimed_at: float) -> None:
+        self.claim = claim
+        self.ledger = ledger
+        self.runner = runner
+        self.claimed_at = claimed_at
+        self.renewed_at = claimed_at
+        self.given_up = False
+        self.task: asyncio.Task[None] | None = None
+        self._told_to_cancel = False
+
+    def cancel(self) -> None:
+        """Somebody asked for it; asking again is no news."""
+        if not self._told_to_cancel:
+            self._told_to_cancel = True
+            self.runner.cancel()
 
     def lose(self) -> None:
         """Another worker has it."""
@@ -43,6 +49,7 @@ class Held:
 
     def give_up(self) -> None:
         """The database is away, and another worker may have it any moment."""
+        self.given_up = True
         self.ledger.give_up()
         self.runner.abandon()
 

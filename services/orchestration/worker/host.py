@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -13,7 +14,14 @@ from services.orchestration.adapters.ledger.connections import AWAY
 from services.orchestration.adapters.ledger.ledger import PostgresLedger
 from services.orchestration.engine import events
 from services.orchestration.engine.failures import error_object
-from services.orchestration.engine.ports import ExecutionStatus, Ledger, LedgerBatch, Superseded, Transition
+from services.orchestration.engine.ports import (
+    ExecutionStatus,
+    Ledger,
+    LedgerBatch,
+    StepStatus,
+    Superseded,
+    Transition,
+)
 from services.orchestration.worker import metrics
 from services.orchestration.worker.holdings import Held, Holdings, Runner
 from shared.kit.clock import utcnow
@@ -27,6 +35,7 @@ _POLL = 2.0
 _PASS_ON = 0.1
 _PASSES_PER_POLL = 5
 _LET_GO = 2.0
+_GIVEN_UP = 300.0
 
 
 class Queue(Protocol):
@@ -64,7 +73,8 @@ class Host:
         """The doorbell rang."""
         metrics.RINGS.inc()
         self._look.set()
-        if len(self._holdings.room()) < len(self._holdings.capacity) and self._may_pass_on():
+        full = len(self._holdings.room()) < len(self._holdings.capacity)
+        if (full or self._leaving) and self._may_pass_on():
             # It may have rung for what there is no room for here. Whoever has waited longest hears it next.
             self._passing_on = asyncio.create_task(self._pass_on())
 
@@ -88,12 +98,12 @@ class Host:
         """Hands over everything: running steps are stopped and stay open for the next worker. Call it once, with
         `run` still going or already cancelled; nothing is started any more."""
         self._leaving = True
-        held = list(self._holdings)
-        for each in held:
+        held = {each.task: each for each in self._holdings if each.task is not None}
+        for each in held.values():
             each.runner.park()
         if held:
-            _, holding = await asyncio.wait([each.task for each in held], timeout=within)
-            await asyncio.gather(*(self._let_go(each) for each in held if each.task in holding))
+            _, holding = await asyncio.wait(held, timeout=within)
+            await asyncio.gather(*(self._let_go(held[task]) for task in holding))
             await self._bell.ring()
 
     async def _claim(self) -> None:
@@ -107,7 +117,7 @@ class Host:
             return
         for claim in claims:
             if self._leaving:
-                await self._hand_back(claim)
+                await self._release(claim, self._open_ledger(claim), within=_LET_GO)
             else:
                 self._start(claim)
         if claims and (self._leaving or len(self._holdings.room()) < len(room)):
@@ -116,35 +126,45 @@ class Host:
 
     def _start(self, claim: Claim) -> None:
         ledger = self._open_ledger(claim)
-        runner = self._make_runner(ledger)
-        now = self._clock()
-        task = asyncio.create_task(self._run(claim, runner, ledger))
-        held = Held(claim, ledger, runner, task, claimed_at=now, renewed_at=now, told_to_cancel=claim.cancel_requested)
+        held = Held(claim, ledger, self._make_runner(ledger), claimed_at=self._clock())
+        held.task = asyncio.create_task(self._run(held))
+        held.task.add_done_callback(lambda _: self._ended(held))
         self._holdings.add(held)
-        task.add_done_callback(lambda _: self._ended(held))
         metrics.CLAIMED.labels(claim.lane).inc()
         if claim.epoch == 1:
             metrics.QUEUED_SECONDS.observe(max(0.0, (utcnow() - claim.created_at).total_seconds()))
         if claim.cancel_requested:
-            runner.cancel()
+            held.cancel()
 
-    async def _run(self, claim: Claim, runner: Runner, ledger: PostgresLedger) -> None:
+    async def _run(self, held: Held) -> None:
+        claim = held.claim
         try:
-            outcome: str = await runner.run()
+            outcome: str = await held.runner.run()
         except Exception as error:
             log.error("an execution could not be carried on", execution_id=str(claim.id), exc_info=error)
-            outcome = await self._fail(ledger, error)
+            outcome = await self._fail(held.ledger, error)
+        if held.given_up:
+            # It runs no longer; once the database is back, somebody may go on with it at once.
+            self._holdings.remove(held)
+            await self._release(held.claim, held.ledger, within=_GIVEN_UP)
         metrics.OUTCOMES.labels(outcome).inc()
         log.info("execution let go", execution_id=str(claim.id), tenant_id=str(claim.tenant_id), outcome=outcome)
 
     async def _fail(self, ledger: PostgresLedger, error: Exception) -> str:
         """Ends what the engine could not end. Failing that too, the reaper finds it when its lease is over."""
         now = utcnow()
-        told = error_object("internal_error", f"an internal error ({type(error).__name__}); the worker's log has more")
         failed = ExecutionStatus.FAILED
-        lines = [events.execution_status(failed, now), events.done(failed, None, told, now)]
+        told = error_object("internal_error", f"an internal error ({type(error).__name__}); the worker's log has more")
         try:
-            await ledger.write(LedgerBatch(events=lines, transition=Transition(failed, None, told)))
+            steps, _ = await ledger.recorded()
+            closed = [
+                replace(step, status=StepStatus.FAILED, error=told, finished_at=now)
+                for step in steps
+                if step.status is StepStatus.RUNNING
+            ]
+            lines = [events.step_finished(step) for step in closed]
+            lines += [events.execution_status(failed, now), events.done(failed, None, told, now)]
+            await ledger.write(LedgerBatch(steps=closed, events=lines, transition=Transition(failed, None, told)))
         except (Superseded, asyncpg.PostgresError, *AWAY):
             return "dropped"
         return failed.value
@@ -157,16 +177,12 @@ class Host:
         """Of one whose steps would not stop in time: released all the same, and what it still writes is refused."""
         log.warning("released while a step still runs", execution_id=str(held.claim.id))
         held.runner.abandon()
-        await self._hand_back(held.claim, held.ledger)
+        await self._release(held.claim, held.ledger, within=_LET_GO)
 
-    async def _hand_back(self, claim: Claim, ledger: PostgresLedger | None = None) -> None:
-        batch = LedgerBatch(
-            events=[events.execution_status(ExecutionStatus.QUEUED, utcnow())],
-            transition=Transition(ExecutionStatus.QUEUED),
-        )
+    async def _release(self, claim: Claim, ledger: PostgresLedger, within: float) -> None:
         try:
-            async with asyncio.timeout(_LET_GO):
-                await (ledger or self._open_ledger(claim)).write(batch)
+            async with asyncio.timeout(within):
+                await ledger.release()
         except (Superseded, asyncpg.PostgresError, *AWAY) as error:
             log.warning("not handed over", execution_id=str(claim.id), error=repr(error))
 

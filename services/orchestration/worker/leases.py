@@ -75,14 +75,13 @@ class Heartbeat:
             metrics.LEASES_LOST.inc()
             return
         held.renewed_at = sent_at
-        if answer[held.claim.id] and not held.told_to_cancel:
-            held.told_to_cancel = True
-            held.runner.cancel()
+        if answer[held.claim.id]:
+            held.cancel()
 
     def _drop_expired(self) -> None:
         now = self._clock()
         for held in self._holdings:
-            if now - held.renewed_at > self._lease:
+            if now - held.renewed_at > self._lease and not held.given_up:
                 log.warning("lease over while the database is away", execution_id=str(held.claim.id))
                 held.give_up()
                 metrics.LEASES_LOST.inc()

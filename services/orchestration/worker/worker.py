@@ -117,7 +117,7 @@ class Worker:
             holdings=holdings,
             heartbeat=heartbeat,
             hints=CancelHints(self._redis, holdings, heartbeat),
-            reaper=Reaper(claims, self._redis, self._doorbell.ring, lease),
+            reaper=Reaper(claims, heartbeat, self._redis, self._doorbell.ring, lease, time.time),
         )
 
 

@@ -40,6 +40,8 @@ class ExecutionRow(Identified, TenantOwned, Base):
             "id",
             postgresql_where=text("status = 'queued'"),
         ),
+        # Whether there is any that may have killed its workers: as a rule there is none, and that must be quick to see.
+        Index("ix_executions_suspects", "lane", postgresql_where=text("status = 'queued' AND attempts >= 2")),
         Index("ix_executions_running", "tenant_id", postgresql_where=text("status = 'running'")),
         Index("ix_executions_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_executions_tenant_id_id", "tenant_id", text("id DESC")),

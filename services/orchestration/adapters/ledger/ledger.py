@@ -12,12 +12,16 @@ from services.orchestration.engine.ports import (
     CallRecord,
     CallStatus,
     Effect,
+    EventRecord,
     ExecutionState,
+    ExecutionStatus,
     LedgerBatch,
     StepRecord,
     StepStatus,
     Superseded,
+    Transition,
 )
+from shared.kit.clock import utcnow
 
 _STEPS = """
 SELECT id, node, type, path, attempt, generation, status, input, output, error, started_at, finished_at
@@ -42,7 +46,7 @@ class PostgresLedger:
     async def load(self) -> ExecutionState:
         """What the claim brought, and, if another worker had it before, what that one recorded."""
         claim = self._claim
-        steps, calls = await self._recorded() if claim.epoch > 1 else ([], [])
+        steps, calls = await self.recorded() if claim.epoch > 1 else ([], [])
         return ExecutionState(
             id=claim.id,
             tenant_id=claim.tenant_id,
@@ -59,6 +63,16 @@ class PostgresLedger:
         """Durable when it returns. Waits while the database is away, until the lease is known to be lost."""
         if self._lost:
             raise Superseded(str(self._claim.id))
+        await self._write(batch)
+
+    async def release(self) -> None:
+        """Hands the execution over to any worker, also when it was given up: if nobody has taken it meanwhile, it is
+        not counted as lost with its worker."""
+        status = ExecutionStatus.QUEUED
+        line = EventRecord("execution.status", utcnow(), {"status": status.value})
+        await self._write(LedgerBatch(events=[line], transition=Transition(status)))
+
+    async def _write(self, batch: LedgerBatch) -> None:
         self._writes += 1
         write = encode(self._claim.id, self._claim.epoch, self._writes, batch)
         done = self._writer.write(self._claim.tenant_id, write)
@@ -79,7 +93,8 @@ class PostgresLedger:
             if not done.done():
                 done.set_exception(Superseded(str(self._claim.id)))
 
-    async def _recorded(self) -> tuple[list[StepRecord], list[CallRecord]]:
+    async def recorded(self) -> tuple[list[StepRecord], list[CallRecord]]:
+        """The steps and calls that are on record by now."""
         pause = FIRST_PAUSE
         while not self._lost:
             try:

@@ -30,6 +30,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('quarterdeck.ledger_claim'));
     FOR this_lane, room IN SELECT l.lane, l.room FROM unnest(p_lanes, p_rooms) AS l(lane, room) LOOP
         FOREACH among_suspects IN ARRAY ARRAY[true, false] LOOP
+            CONTINUE WHEN room <= 0;
+            CONTINUE WHEN among_suspects AND (suspects_left = 0 OR NOT EXISTS (
+                SELECT FROM executions e WHERE e.status = 'queued' AND e.attempts >= 2 AND e.lane = this_lane
+            ));
             RETURN QUERY
             WITH RECURSIVE waiting AS (
                 -- The tenants that have queued work, by hopping over the queue's index rather than reading it.

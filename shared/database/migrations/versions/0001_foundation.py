@@ -128,6 +128,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'queued'"),
     )
     op.create_index(
+        "ix_executions_suspects",
+        "executions",
+        ["lane"],
+        unique=False,
+        postgresql_where=sa.text("status = 'queued' AND attempts >= 2"),
+    )
+    op.create_index(
         "ix_executions_running",
         "executions",
         ["tenant_id"],
@@ -552,6 +559,11 @@ def downgrade() -> None:
     op.drop_index("ix_executions_tenant_id_id", table_name="executions")
     op.drop_index("ix_executions_tenant_id_created_at", table_name="executions")
     op.drop_index("ix_executions_running", table_name="executions", postgresql_where=sa.text("status = 'running'"))
+    op.drop_index(
+        "ix_executions_suspects",
+        table_name="executions",
+        postgresql_where=sa.text("status = 'queued' AND attempts >= 2"),
+    )
     op.drop_index("ix_executions_queue", table_name="executions", postgresql_where=sa.text("status = 'queued'"))
     op.drop_index("ix_executions_parent_id", table_name="executions", postgresql_where=sa.text("parent_id IS NOT NULL"))
     op.drop_table("executions")
