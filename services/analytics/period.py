@@ -3,10 +3,10 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from shared.kit.clock import utcnow
 from shared.web.errors import ErrorDetail, Invalid
+from shared.web.schemas import Moment
 
 USUAL = timedelta(days=30)
 LONGEST = timedelta(days=731)
@@ -21,8 +21,8 @@ class Period:
 
 
 def _period(
-    start: Annotated[AwareDatetime | None, Query(alias="from", description="30 days before `to` if left out.")] = None,
-    end: Annotated[AwareDatetime | None, Query(alias="to", description="Not included; now if left out.")] = None,
+    start: Annotated[Moment | None, Query(alias="from", description="30 days before `to` if left out.")] = None,
+    end: Annotated[Moment | None, Query(alias="to", description="Not included; now if left out.")] = None,
 ) -> Period:
     try:
         end = end or utcnow()

@@ -5,17 +5,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from shared.executions.schemas import EventStep, ExecutionOut, StepOut
 from shared.executions.statuses import ExecutionKind, ExecutionStatus
 from shared.web.errors import ErrorDetail, Invalid
-from shared.web.schemas import ResponseModel, Text, Timestamp
+from shared.web.schemas import Moment, ResponseModel, Text, Timestamp
 
 
 class ExecutionSort(StrEnum):
-    NEWEST = "newest"
-    OLDEST = "oldest"
+    NEWEST = "-created_at"
+    OLDEST = "created_at"
 
 
 class LogLevel(StrEnum):
@@ -63,8 +62,8 @@ def _filter(
     kind: Annotated[list[ExecutionKind], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
     workflow_id: UUID | None = None,
     agent_id: UUID | None = None,
-    start: Annotated[AwareDatetime | None, Query(alias="from", description="Created at or after.")] = None,
-    end: Annotated[AwareDatetime | None, Query(alias="to", description="Created before.")] = None,
+    start: Annotated[Moment | None, Query(alias="from", description="Created at or after.")] = None,
+    end: Annotated[Moment | None, Query(alias="to", description="Created before.")] = None,
     q: Annotated[Text | None, Query(max_length=200, description="Part of the name.")] = None,
 ) -> ExecutionFilter:
     if start is not None and end is not None and start >= end:

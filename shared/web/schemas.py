@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
 
 class RequestModel(BaseModel):
@@ -27,7 +27,10 @@ def _no_nul(text: str) -> str:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999, in UTC too") from None
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
@@ -35,3 +38,5 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 LongText = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_no_nul)]
 Money = Annotated[Decimal, PlainSerializer(lambda value: f"{value.normalize():f}", return_type=str)]
 Timestamp = Annotated[datetime, AfterValidator(_utc)]
+# A moment that a caller names: one without a time zone is refused.
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]

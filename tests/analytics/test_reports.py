@@ -355,6 +355,8 @@ async def performance_table(client: httpx.AsyncClient) -> httpx.Response:
         "from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z",
         "from=2999-01-01T00:00:00Z",
         "to=0001-01-01T00:00:00Z",
+        "to=0001-01-01T00:00:00%2B10:00",
+        "from=9999-12-30T00:00:00Z&to=9999-12-31T23:59:59-10:00",
         "from=yesterday",
         "to=2026-13-01T00:00:00Z",
         "from=%00",
