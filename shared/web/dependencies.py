@@ -24,6 +24,16 @@ App = Annotated[Resources, Depends(get_resources)]
 Caller = Annotated[Principal, Depends(get_principal)]
 
 
+def get_person(principal: Caller) -> Principal:
+    """The caller, if he signed in himself; 403 for an API key, which acts for a person but is not one."""
+    if principal.session_id is None:
+        raise NotAllowed("An API key cannot do this: sign in.")
+    return principal
+
+
+Person = Annotated[Principal, Depends(get_person)]
+
+
 def requires(permission: Permission) -> Callable[[Principal], Principal]:
     """`Annotated[Principal, Depends(requires(Permission.X))]`: the caller, or 403."""
 

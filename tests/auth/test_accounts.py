@@ -176,3 +176,44 @@ async def test_a_new_password_needs_the_old_one_and_ends_other_sessions(
     bearer = {"Authorization": f"Bearer {other['access_token']}"}
     assert (await client.get("/api/v1/users/me", headers=bearer)).status_code == 401
     assert (await client.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD})).status_code == 401
+
+
+async def test_a_new_password_ends_the_sessions_in_other_tenants_too(
+    client: httpx.AsyncClient, ada: Account, without_cache: None
+) -> None:
+    second = (await client.post("/api/v1/tenants", json={"name": "Second"}, headers=ada.headers)).json()["id"]
+    switched = await client.post(f"/api/v1/tenants/{second}/switch", headers=ada.headers)
+    elsewhere = {"Authorization": f"Bearer {switched.json()['access_token']}"}
+    change = {"current_password": PASSWORD, "new_password": "a much better one"}
+
+    changed = await client.put("/api/v1/users/me", json=change, headers=ada.headers)
+
+    assert (changed.status_code, changed.json()["tenant"]["id"]) == (200, str(ada.tenant_id))
+    assert (await client.get("/api/v1/users/me", headers=elsewhere)).status_code == 401
+    assert (await client.get("/api/v1/users/me", headers=ada.headers)).status_code == 200
+
+
+async def test_the_old_password_cannot_be_guessed_with_a_stolen_session(
+    client: httpx.AsyncClient, ada: Account, bob: Account
+) -> None:
+    change = {"current_password": "a wild guess", "new_password": "a much better one"}
+    codes = [(await client.put("/api/v1/users/me", json=change, headers=ada.headers)).status_code for _ in range(11)]
+
+    assert codes == [403] * 10 + [429]
+    assert (await client.put("/api/v1/users/me", json=change, headers=bob.headers)).status_code == 403
+    login = await client.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD})
+    assert login.status_code == 200
+
+
+async def test_a_disabled_person_is_out_with_token_key_and_password(
+    without_cache: None, platform: Platform, client: httpx.AsyncClient, ada: Account
+) -> None:
+    made = await client.post("/api/v1/api-keys", json={"name": "k", "scopes": ["models:read"]}, headers=ada.headers)
+    async with platform.resources.database.write(Scope(ada.tenant_id, ada.user_id)) as session:
+        await session.execute(text("UPDATE users SET disabled_at = now() WHERE id = :id"), {"id": ada.user_id})
+
+    for credential in (ada.token, made.json()["key"]):
+        bearer = {"Authorization": f"Bearer {credential}"}
+        assert (await client.get("/api/v1/users/me", headers=bearer)).status_code == 401
+    login = await client.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD})
+    assert login.json()["error"]["code"] == "wrong_credentials"

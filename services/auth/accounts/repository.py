@@ -46,6 +46,10 @@ async def first_tenant(session: ReadSession, user_id: UUID) -> UUID | None:
     )
 
 
+async def tenants_of(session: ReadSession, user_id: UUID) -> Sequence[UUID]:
+    return (await session.scalars(select(Membership.tenant_id).where(Membership.user_id == user_id))).all()
+
+
 async def get_user(session: ReadSession, user_id: UUID) -> User:
     return (await session.scalars(select(User).where(User.id == user_id))).one()
 

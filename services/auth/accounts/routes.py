@@ -7,8 +7,8 @@ from services.auth.accounts import service
 from services.auth.accounts.errors import EmailTaken, ForeignOrigin, SessionEnded, WrongCredentials, WrongPassword
 from services.auth.accounts.schemas import Jwks, Login, Me, Register, TokenAnswer, UpdateMe
 from services.auth.accounts.service import AccountService, SignedIn
-from shared.auth.errors import NotAuthenticated
-from shared.web.dependencies import App, Caller, ReadDb, WriteDb
+from shared.auth.errors import NotAllowed, NotAuthenticated
+from shared.web.dependencies import App, Caller, Person, ReadDb, WriteDb
 from shared.web.errors import Invalid, responses
 from shared.web.throttle import TooManyRequests
 
@@ -34,6 +34,10 @@ def _own_page(request: Request, app: App) -> None:
     own_host = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
     if CLIENT_HEADER not in request.headers or (origin is not None and origin not in known and not own_host):
         raise ForeignOrigin
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else "-"
 
 
 def _origin(url: str) -> str:
@@ -67,8 +71,7 @@ async def register(request: Register, response: Response, app: App, accounts: Ac
 
 @router.post("/auth/login", responses=responses(WrongCredentials, TooManyRequests))
 async def login(request: Login, response: Response, http: Request, app: App, accounts: Accounts) -> TokenAnswer:
-    client = http.client.host if http.client else "-"
-    return answer(response, app, await accounts.login(request, client))
+    return answer(response, app, await accounts.login(request, _client(http)))
 
 
 @router.post("/auth/refresh-token", dependencies=[Depends(_own_page)], responses=responses(SessionEnded, ForeignOrigin))
@@ -97,9 +100,9 @@ async def get_me(session: ReadDb, caller: Caller) -> Me:
     return await service.read_me(session, caller)
 
 
-@router.put("/users/me", responses=responses(WrongPassword, Invalid))
-async def update_me(request: UpdateMe, session: WriteDb, caller: Caller) -> Me:
-    return await service.update_me(session, caller, request)
+@router.put("/users/me", responses=responses(WrongPassword, NotAllowed, Invalid, TooManyRequests))
+async def update_me(request: UpdateMe, session: WriteDb, http: Request, app: App, caller: Person) -> Me:
+    return await service.update_me(session, app.throttle, caller, request, _client(http))
 
 
 @jwks_router.get("/.well-known/jwks.json")

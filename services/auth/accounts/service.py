@@ -22,8 +22,10 @@ from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
 from shared.llm.defaults import local_model_row
 from shared.web.resources import Resources
+from shared.web.throttle import Throttle
 
-FAILED_LOGINS = "10/15 minutes"
+# Of one person from one address, so that nobody locks out another.
+WRONG_PASSWORDS = "10/15 minutes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,15 @@ class AccountService:
             raise
 
     async def login(self, request: Login, client: str) -> SignedIn:
-        """`client` is the caller's address: failures count per address and account, so nobody locks out another."""
-        await self._app.throttle.check(FAILED_LOGINS, "login", client, request.email)
+        """`client` is the caller's address."""
+        await self._app.throttle.check(WRONG_PASSWORDS, "login", client, request.email)
         async with self._app.database.read(Scope()) as session:
             found = await repository.find_user(session, request.email)
         password = request.password.get_secret_value()
         right = await verify_password(password, found.password_hash if found else None)
         if found is None or not right or found.disabled_at is not None:
             raise WrongCredentials
-        await self._app.throttle.forget(FAILED_LOGINS, "login", client, request.email)
+        await self._app.throttle.forget(WRONG_PASSWORDS, "login", client, request.email)
         return await self._enter(found.id, password if needs_rehash(found.password_hash) else None)
 
     async def _enter(self, user_id: UUID, rehash: str | None) -> SignedIn:
@@ -156,7 +158,12 @@ async def read_me(session: ReadSession, principal: Principal) -> Me:
     )
 
 
-async def update_me(session: WriteSession, principal: Principal, request: UpdateMe) -> Me:
+async def update_me(
+    session: WriteSession, throttle: Throttle, principal: Principal, request: UpdateMe, client: str
+) -> Me:
+    """`client` is the caller's address: whoever holds a stolen session may not guess the password at leisure."""
+    if request.current_password is not None:
+        await throttle.check(WRONG_PASSWORDS, "password", client, str(principal.user_id))
     user = await repository.get_user(session, principal.user_id)
     if request.display_name is not None:
         user.display_name = request.display_name
@@ -164,10 +171,20 @@ async def update_me(session: WriteSession, principal: Principal, request: Update
         if not await verify_password(request.current_password.get_secret_value(), user.password_hash):
             raise WrongPassword
         user.password_hash = await hash_password(request.new_password.get_secret_value())
-        others = await repository.other_sessions(session, user.id, principal.session_id)
-        await repository.revoke(session, others, "password changed")
+        await _end_other_sessions(session, principal)
+        await throttle.forget(WRONG_PASSWORDS, "password", client, str(principal.user_id))
     await session.flush()
     return await read_me(session, principal)
+
+
+async def _end_other_sessions(session: WriteSession, principal: Principal) -> None:
+    """In all tenants of the person; a session is a row of the tenant that it was signed in to."""
+    await session.flush()
+    for tenant_id in await repository.tenants_of(session, principal.user_id):
+        await session.set_scope(Scope(tenant_id, principal.user_id))
+        others = await repository.other_sessions(session, principal.user_id, principal.session_id)
+        await repository.revoke(session, others, "password changed")
+    await session.set_scope(principal.scope)
 
 
 def _hash(token: str) -> bytes:
