@@ -5,8 +5,10 @@ import pytest
 
 from services.auth.module import SERVICE
 from shared.auth import authenticator
+from shared.auth.permissions import Permission
 from shared.kit.clock import utcnow
-from tests.support.platform import Account, Platform
+from shared.kit.ids import new_id
+from tests.support.platform import PASSWORD, Account, Platform
 
 
 @pytest.fixture
@@ -109,6 +111,88 @@ async def test_a_key_cannot_be_wider_than_its_maker_nor_born_dead(
         headers=ada.headers,
     )
     assert [wide.json()["error"]["code"], dead.json()["error"]["code"]] == ["scope_too_wide", "already_expired"]
+
+
+async def _key(client: httpx.AsyncClient, account: Account, *scopes: str) -> dict[str, str]:
+    body = {"name": "k", "scopes": scopes}
+    made = await client.post("/api/v1/api-keys", json=body, headers=account.headers)
+    return {"Authorization": f"Bearer {made.json()['key']}"}
+
+
+async def test_a_key_makes_no_keys_and_does_not_change_its_person(client: httpx.AsyncClient, ada: Account) -> None:
+    everything = [permission.value for permission in Permission]
+    key = await _key(client, ada, *everything)
+    listed = (await client.get("/api/v1/api-keys", headers=ada.headers)).json()["items"]
+    password = {"current_password": PASSWORD, "new_password": "a much better one"}
+
+    answers = [
+        await client.post("/api/v1/api-keys", json={"name": "child", "scopes": ["models:read"]}, headers=key),
+        await client.delete(f"/api/v1/api-keys/{listed[0]['id']}", headers=key),
+        await client.put("/api/v1/users/me", json=password, headers=key),
+        await client.put("/api/v1/users/me", json={"display_name": "Eve"}, headers=key),
+        await client.post("/api/v1/tenants", json={"name": "Further"}, headers=key),
+        await client.post(f"/api/v1/tenants/{ada.tenant_id}/switch", headers=key),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * len(answers)
+    assert (await client.get("/api/v1/api-keys", headers=ada.headers)).json()["items"] == listed
+    assert (await client.get("/api/v1/users/me", headers=key)).json()["display_name"] == "Ada"
+
+
+async def test_a_key_cannot_widen_itself_by_making_members(
+    platform: Platform, client: httpx.AsyncClient, ada: Account
+) -> None:
+    viewer = await platform.join(ada, "viewer")
+    key = await _key(client, ada, "members:read", "members:write")
+    puppet = {"email": f"{new_id().hex}@example.com", "role": "owner", "display_name": "P", "password": PASSWORD}
+
+    made = await client.post(_members(ada), json=puppet, headers=key)
+    raised = await client.put(f"{_members(ada)}/{viewer.user_id}", json={"role": "owner"}, headers=key)
+
+    assert [made.status_code, raised.status_code] == [403, 403]
+    assert (await client.delete(f"{_members(ada)}/{viewer.user_id}", headers=key)).status_code == 204
+
+
+async def test_a_lower_role_lowers_the_keys_too(
+    platform: Platform, client: httpx.AsyncClient, ada: Account, without_cache: None
+) -> None:
+    admin = await platform.join(ada, "admin")
+    key = await _key(client, admin, "members:read", "members:write")
+    path = f"{_members(ada)}/{admin.user_id}"
+    assert "members:write" in (await client.get("/api/v1/users/me", headers=key)).json()["permissions"]
+
+    assert (await client.put(path, json={"role": "viewer"}, headers=ada.headers)).status_code == 200
+
+    assert (await client.get("/api/v1/users/me", headers=key)).json()["permissions"] == ["members:read"]
+    assert (await client.delete(path, headers=key)).status_code == 403
+
+
+async def test_an_expired_key_is_refused(
+    client: httpx.AsyncClient, ada: Account, without_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"name": "k", "scopes": ["models:read"], "expires_at": (utcnow() + timedelta(hours=1)).isoformat()}
+    made = (await client.post("/api/v1/api-keys", json=body, headers=ada.headers)).json()
+    key = {"Authorization": f"Bearer {made['key']}"}
+    assert (await client.get("/api/v1/users/me", headers=key)).status_code == 200
+
+    later = utcnow() + timedelta(hours=2)
+    monkeypatch.setattr(authenticator, "utcnow", lambda: later)
+
+    assert (await client.get("/api/v1/users/me", headers=key)).status_code == 401
+
+
+async def test_who_comes_back_has_none_of_his_old_keys_and_sessions(
+    platform: Platform, client: httpx.AsyncClient, ada: Account, without_cache: None
+) -> None:
+    editor = await platform.join(ada, "editor")
+    key = await _key(client, editor, "models:read")
+
+    await client.delete(f"{_members(ada)}/{editor.user_id}", headers=ada.headers)
+    back = await client.post(_members(ada), json={"email": editor.email, "role": "editor"}, headers=ada.headers)
+    assert back.status_code == 201
+
+    for headers in (key, editor.headers):
+        assert (await client.get("/api/v1/users/me", headers=headers)).status_code == 401
 
 
 @pytest.mark.parametrize("tail", ["", "x", "_", "0" * 200, "\u00e9"])

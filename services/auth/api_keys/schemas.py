@@ -1,16 +1,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from shared.auth.permissions import Permission
-from shared.web.schemas import Name, RequestModel, ResponseModel, Timestamp
+from shared.web.schemas import Moment, Name, RequestModel, ResponseModel, Timestamp
 
 
 class ApiKeyCreate(RequestModel):
     name: Name
     scopes: Annotated[list[Permission], Field(min_length=1, max_length=len(Permission))]
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class ApiKeyOut(ResponseModel):

@@ -2,11 +2,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, update
 
 from shared.auth.permissions import Role
 from shared.database.session import ReadSession, WriteSession
-from shared.database.tables.auth import Membership, Tenant, User
+from shared.database.tables.auth import ApiKey, LoginSession, Membership, Tenant, User
+from shared.kit.clock import utcnow
 
 MemberRow = Row[UUID, str, str, str, datetime]
 
@@ -42,6 +43,16 @@ async def membership(session: WriteSession, tenant_id: UUID, user_id: UUID) -> M
     return await session.scalar(
         select(Membership).where(Membership.tenant_id == tenant_id, Membership.user_id == user_id)
     )
+
+
+async def revoke_access(session: WriteSession, tenant_id: UUID, user_id: UUID) -> None:
+    """Ends the person's sessions and API keys in this tenant."""
+    for table in (LoginSession, ApiKey):
+        await session.execute(
+            update(table)
+            .where(table.tenant_id == tenant_id, table.user_id == user_id, table.revoked_at.is_(None))
+            .values(revoked_at=utcnow())
+        )
 
 
 async def lock_owners(session: WriteSession, tenant_id: UUID) -> int:

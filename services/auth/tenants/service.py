@@ -7,7 +7,7 @@ from services.auth.tenants.errors import AlreadyMember, LastOwner, NewPersonInco
 from services.auth.tenants.schemas import MemberAdd, MemberOut, MemberUpdate, TenantCreate, TenantOut
 from shared.auth.errors import NotAllowed
 from shared.auth.passwords import hash_password
-from shared.auth.permissions import Role, outranks_or_equals
+from shared.auth.permissions import PERMISSIONS, Role, outranks_or_equals
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, Scope, WriteSession
 from shared.database.tables.auth import Membership, Tenant, User
@@ -49,7 +49,7 @@ async def list_members(session: ReadSession, tenant_id: UUID, limit: int, cursor
 
 
 async def add_member(session: WriteSession, principal: Principal, request: MemberAdd) -> MemberOut:
-    _require_rank(principal, request.role)
+    _require_may_give(principal, request.role)
     found = await accounts.find_user(session, request.email)
     user_id: UUID = found.id if found else await _new_person(session, principal, request)
     if await repository.membership(session, principal.tenant_id, user_id):
@@ -73,7 +73,7 @@ async def _new_person(session: WriteSession, principal: Principal, request: Memb
 
 
 async def update_member(session: WriteSession, principal: Principal, user_id: UUID, request: MemberUpdate) -> MemberOut:
-    _require_rank(principal, request.role)
+    _require_may_give(principal, request.role)
     member = await _changeable(session, principal, user_id)
     if member.role == Role.OWNER and request.role != Role.OWNER:
         await _keep_an_owner(session, principal.tenant_id)
@@ -87,6 +87,8 @@ async def remove_member(session: WriteSession, principal: Principal, user_id: UU
     member = await _changeable(session, principal, user_id)
     if member.role == Role.OWNER:
         await _keep_an_owner(session, principal.tenant_id)
+    # Were he made a member again, what he held before must not come back to life.
+    await repository.revoke_access(session, principal.tenant_id, user_id)
     await session.delete(member)
 
 
@@ -101,6 +103,13 @@ async def _changeable(session: WriteSession, principal: Principal, user_id: UUID
 def _require_rank(principal: Principal, role: Role) -> None:
     if not outranks_or_equals(principal.role, role):
         raise NotAllowed("Nobody gives or takes a role above his own.")
+
+
+def _require_may_give(principal: Principal, role: Role) -> None:
+    """An API key holds less than its person's role: what it does not hold it cannot get by making somebody who does."""
+    _require_rank(principal, role)
+    if not principal.permissions >= PERMISSIONS[role]:
+        raise NotAllowed("An API key gives no role that may do more than the key's scopes.")
 
 
 async def _keep_an_owner(session: WriteSession, tenant_id: UUID) -> None:
