@@ -13,7 +13,7 @@ from shared.database.tables.models import Model
 from shared.llm.client import LanguageModels
 from shared.llm.settings import API_KEY, SETTINGS, Provider, ProviderSettings, base_url_of
 from shared.net.policy import UrlRefused, parse_url
-from shared.web.errors import ErrorDetail
+from shared.web.errors import ErrorDetail, validation_message
 
 
 async def check(
@@ -33,7 +33,7 @@ def read_settings(wanted: ModelIn) -> ProviderSettings:
         return SETTINGS[wanted.provider].model_validate(wanted.settings)
     except ValidationError as error:
         details = [
-            ErrorDetail(field=_field(item["loc"]), message=item["msg"], code=item["type"])
+            ErrorDetail(field=_field(item["loc"]), message=validation_message(item), code=item["type"])
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise ModelInvalid(details=details) from None

@@ -1,6 +1,7 @@
 """Business failures carry their own status; one handler gives them, and everything else, the one error shape."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request
@@ -8,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from shared.kit.logging import get_logger
 from shared.web.context import correlation_id
@@ -97,12 +99,46 @@ async def _app_error(_: Request, error: Exception) -> Response:
     return _answer(error.status, error.code, error.text, error.details, error.headers)
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    details = [
-        ErrorDetail(field=_field(item["loc"]), message=item["msg"], code=item["type"]) for item in error.errors()
-    ]
-    return _answer(422, "invalid", "The request is not valid.", details, {})
+    faults = error.errors()
+    if faults and all(tuple(item["loc"]) == ("body",) for item in faults) and _is_other_than_json(request):
+        return _answer(415, _HTTP_CODES[415], "Send the body as JSON, with `Content-Type: application/json`.", (), {})
+    return _answer(422, Invalid.code, Invalid.message, [_detail(item) for item in faults], {})
+
+
+def _is_other_than_json(request: Request) -> bool:
+    """Whether a body came that was not even read as JSON. Without a body there is no length and no type."""
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return has_body and not re.fullmatch(r"application/([^/]+\+)?json", media_type)
+
+
+def _detail(fault: dict[str, Any]) -> ErrorDetail:
+    match fault["type"], tuple(fault["loc"]):
+        case "json_invalid", ("body", place):
+            reason = str(fault.get("ctx", {}).get("error", "it ends too early"))
+            return ErrorDetail(field=None, message=f"not JSON, at character {place}: {reason}", code=fault["type"])
+        case "missing", ("body",):
+            return ErrorDetail(field=None, message="a JSON body is required", code=fault["type"])
+        case _, location:
+            return ErrorDetail(field=_field(location), message=validation_message(fault), code=fault["type"])
+
+
+_PLAIN = {
+    "a valid tuple": "a list",
+    "a valid dictionary or object to extract fields from": "an object",
+    "a valid dictionary": "an object",
+    "Dictionary should have": "The object should have",
+}
+
+
+def validation_message(fault: Mapping[str, Any]) -> str:
+    """Pydantic's words for what is wrong with a value, without those that only a Python programmer knows."""
+    message: str = fault["msg"].removeprefix("Value error, ")
+    for technical, plain in _PLAIN.items():
+        message = message.replace(technical, plain)
+    return message
 
 
 def _field(location: Sequence[Any]) -> str | None:
@@ -114,10 +150,26 @@ def _field(location: Sequence[Any]) -> str | None:
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "bad_request")
-    return _answer(error.status_code, code, str(error.detail), (), dict(error.headers or {}))
+    message, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 405:
+        # The router names the methods of one of the routes only.
+        allowed = ", ".join(sorted(_methods(request)))
+        message, headers["Allow"] = f"This path does not take {request.method}, but {allowed}.", allowed
+    return _answer(error.status_code, code, message, (), headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Those that some route takes at the request's path."""
+    scope = dict(request.scope)
+    methods: set[str] = set()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        scope["method"] = method
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            methods.add(method)
+    return methods
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from shared.kit.json import dumps, loads
-from shared.web.errors import Invalid
+from shared.web.errors import ErrorDetail, Invalid
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,11 +32,14 @@ def decode_cursor(cursor: str, *types: Callable[[str], Any]) -> tuple[Any, ...]:
     """The keys put in by `encode_cursor`, each made by its type again; Invalid when it is not one of ours."""
     try:
         keys = loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if len(keys) != len(types):
+        if len(keys) != len(types) or not all(isinstance(key, str) for key in keys):
             raise ValueError
         return tuple(make(key) for make, key in zip(types, keys, strict=True))
     except (ValueError, TypeError, ArithmeticError, binascii.Error) as error:
-        raise Invalid("The cursor is not one that this list gave out.") from error
+        detail = ErrorDetail(field="query.cursor", message="is not one that this list gave out", code="cursor")
+        raise Invalid(
+            "The cursor is not one that this list gave out: start again without one.", details=[detail]
+        ) from error
 
 
 def page(rows: Sequence[R], limit: int, shape: Callable[[R], T], key: Callable[[R], tuple[Any, ...]]) -> Page[T]:

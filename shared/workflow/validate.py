@@ -255,6 +255,7 @@ def _node_id(graph: JsonObject, index: int) -> str:
 _WORDINGS = {
     "missing": "this field is required",
     "extra_forbidden": "there is no such field",
+    "tuple_type": "Input should be a list",
     "string_pattern_mismatch": "use letters, digits and _, not beginning with a digit, at most 64",
 }
 
