@@ -20,8 +20,11 @@ STAMP = VENV / "quarterdeck-installed.json"
 LOCKS = ROOT / "requirements"
 OLDEST, NEWEST = (3, 11), (3, 13)
 
+# Read by the shell first, because a path may hold spaces, which `#!` does not allow.
 _COMMAND = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import sys
 
 sys.path.insert(0, {root!r})
@@ -40,16 +43,20 @@ def main(wanted: str) -> None:
     installed = _installed()
     # Who has the larger set keeps it.
     chosen = "dev" if installed.get("set") == "dev" else wanted
-    stamp = {"set": chosen, "locks": _digest(chosen), "python": _version(PYTHON)}
-    if installed == stamp and stamp["python"] is not None:
+    python = _version(PYTHON)
+    if python and installed == _stamp(chosen, python):
         return
-    if stamp["python"] is None:
+    if python is None or installed.get("root", str(ROOT)) != str(ROOT):  # an environment does not bear being moved
         _make_venv()
-        stamp["python"] = _version(PYTHON)
+        python = _version(PYTHON)
     _install(chosen)
     _write_command()
-    STAMP.write_text(json.dumps(stamp))
+    STAMP.write_text(json.dumps(_stamp(chosen, python)))
     _say("installed")
+
+
+def _stamp(chosen: str, python: str | None) -> dict[str, object]:
+    return {"set": chosen, "locks": _digest(chosen), "python": python, "root": str(ROOT)}
 
 
 def _installed() -> dict[str, object]:

@@ -27,11 +27,6 @@ class Guard:
     def forget(self, pid: int) -> None:
         self._tell(f"-{pid}")
 
-    def close(self) -> None:
-        assert self._popen.stdin is not None
-        self._popen.stdin.close()
-        self._popen.wait()
-
     def _tell(self, line: str) -> None:
         assert self._popen.stdin is not None
         self._popen.stdin.write(line + "\n")

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from cli.stack import guard
 
 _PR_SET_PDEATHSIG = 1
-_MAX_LOG_BYTES = 8 << 20
+_MAX_LOG_BYTES = 16 << 20
 # Resolved before any fork: looking a symbol up in the child could wait for a lock nobody there will release.
 _prctl: Callable[[int, int], int] | None = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -40,7 +41,7 @@ class Process:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.started_at = time.time()
-        _rotate(launch.log)
+        rotate(launch.log)
         with launch.log.open("ab") as log:
             self.log_start = log.tell()
             self._popen = subprocess.Popen(
@@ -108,6 +109,8 @@ def _die_with(parent: int, number: signal.Signals) -> Callable[[], None] | None:
     return in_child
 
 
-def _rotate(log: Path) -> None:
+def rotate(log: Path) -> None:
+    """Keep one older piece of a log that has grown long. Its writers append, so they go on at the new end."""
     if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)

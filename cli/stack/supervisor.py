@@ -17,7 +17,7 @@ from cli.stack.files import tail
 from cli.stack.layout import PROJECT_ROOT
 from cli.stack.plan import Plan, require_reachable
 from cli.stack.ports import require_public_port
-from cli.stack.process import Launch, Process
+from cli.stack.process import Launch, Process, rotate
 from cli.stack.state import ComponentState, StackState
 from cli.stack.timeline import Timeline
 from cli.stack.weights import ensure_language_model
@@ -26,6 +26,7 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _STEADY_AFTER = 60.0
 _LONGEST_MIGRATION = 300.0
+_LOOK_AT_LOGS_EVERY = 60.0
 
 
 class Supervisor:
@@ -51,6 +52,7 @@ class Supervisor:
         self._ready = True
         self._publish()
         self._keepers = [asyncio.create_task(self._keep(component)) for component in self._plan.components]
+        self._keepers.append(asyncio.create_task(self._keep_logs_short()))
 
     async def stop(self) -> None:
         """In order: the product, what it stands on, the database last. Does nothing when nothing runs."""
@@ -131,6 +133,12 @@ class Supervisor:
             except StackError as error:
                 self._timeline.say(f"[red]{escape(error.problem)}[/] {escape(error.advice)}")
             self._publish()
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AT_LOGS_EVERY)
+            for component in self._plan.components:
+                await asyncio.to_thread(rotate, component.log)
 
     async def _until_it_ends(self, process: Process) -> float:
         """How long it has run."""

@@ -23,6 +23,7 @@ from cli.stack.errors import StackError
 from cli.stack.layout import PROJECT_ROOT
 from cli.stack.ports import find_free
 from cli.stack.postgres import Postgres
+from cli.stack.process import Launch, Process, rotate
 
 
 @contextmanager
@@ -172,6 +173,24 @@ class TestChroma:
 
 
 class TestLife:
+    def test_a_log_is_cut_while_it_is_written_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cli.stack.process._MAX_LOG_BYTES", 1000)
+        log = tmp_path / "talker.log"
+        script = "import time\nfor n in range(2000): print(n, flush=True); time.sleep(0.001)"
+
+        async def talk() -> int | None:
+            process = Process(Launch(argv=[sys.executable, "-c", script], log=log))
+            while process.exit_code is None:
+                await asyncio.sleep(0.05)
+                rotate(log)
+            return await process.wait(1)
+
+        assert asyncio.run(talk()) == 0
+        assert log.stat().st_size < 2000
+        assert log.read_text().endswith("1999\n")
+        assert b"\0" not in log.read_bytes()
+        assert log.with_suffix(".log.1").exists()
+
     def test_everything_ends_with_a_supervisor_that_is_killed(self, tmp_path: Path) -> None:
         script = (
             "import sys, time; from pathlib import Path; from cli.stack.components import *;"
