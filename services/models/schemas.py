@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from shared.llm.settings import Provider
-from shared.web.schemas import Money, Name, RequestModel, ResponseModel, Timestamp
+from shared.web.schemas import Moment, Money, Name, RequestModel, ResponseModel, Timestamp
 
 
 def _sendable(key: SecretStr) -> SecretStr:
@@ -22,7 +22,7 @@ def _sendable(key: SecretStr) -> SecretStr:
 
 ProviderKey = Annotated[SecretStr, AfterValidator(_sendable)]
 Price = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=6, description="USD per million tokens.")]
-Instant = Annotated[AwareDatetime, Field(ge=datetime.fromisoformat("2000-01-01T00:00:00Z"))]
+Instant = Annotated[Moment, Field(ge=datetime.fromisoformat("2000-01-01T00:00:00Z"))]
 
 
 class ModelIn(RequestModel):
