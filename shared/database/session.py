@@ -75,6 +75,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            # An error's text gets into logs; password hashes and what tenants wrote must not get there with it.
+            hide_parameters=True,
             json_serializer=dumps,
             json_deserializer=loads,
             connect_args={"server_settings": {"application_name": "quarterdeck", "jit": "off"}},
