@@ -151,6 +151,21 @@ async def test_refresh_needs_proof_that_our_page_asks(client: httpx.AsyncClient,
     assert answer.status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("public_url", "secure"), [("https://quarterdeck.test", True), ("http://127.0.0.1:8700", False)]
+)
+async def test_the_refresh_cookie_is_kept_from_scripts_other_sites_and_open_lines(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, public_url: str, secure: bool
+) -> None:
+    monkeypatch.setattr(platform.resources.settings, "public_url", public_url)
+    _, answer = await _register(await platform.client(SERVICE))
+
+    flags = {part.strip().lower() for part in answer.headers["set-cookie"].split(";")}
+    assert {"httponly", "samesite=strict", "path=/api/v1/auth"} <= flags
+    assert ("secure" in flags) == secure
+    assert "refresh" not in answer.text
+
+
 async def test_logout_ends_tokens_and_cookie(client: httpx.AsyncClient, without_cache: None) -> None:
     _, answer = await _register(client)
     bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}

@@ -55,7 +55,7 @@ def answer(response: Response, app: App, signed_in: SignedIn) -> TokenAnswer:
         signed_in.refresh_token,
         max_age=signed_in.refresh_max_age,
         path=COOKIE_PATH,
-        secure=app.settings.secure_cookies,
+        secure=app.settings.secure_cookies or app.settings.public_url.startswith("https://"),
         httponly=True,
         samesite="strict",
     )
