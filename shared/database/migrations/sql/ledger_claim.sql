@@ -7,6 +7,9 @@
 -- when p_suspects says that no other runs in this worker: so those that merely ran beside it are not blamed with
 -- it until they, too, are set aside.
 --
+-- Statistics are always late for a queue, which fills and empties in seconds: without sequential scans the planner
+-- cannot choose to read all that ever ran in order to find that nothing waits. The same in the other functions.
+--
 -- What is taken is read with ledger_open: the answer here stays small, so that a worker which freezes while it
 -- is being answered does not keep the lock below from everybody else.
 CREATE FUNCTION ledger_claim(
@@ -14,6 +17,7 @@ CREATE FUNCTION ledger_claim(
 )
 RETURNS TABLE (id uuid, tenant_id uuid, lane text, epoch bigint, suspect boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -3,6 +3,7 @@
 CREATE FUNCTION ledger_heartbeat(p_ids uuid[], p_epochs bigint[], p_lease double precision)
 RETURNS TABLE (id uuid, cancel_requested boolean)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off
 AS $$
     WITH held AS MATERIALIZED (
         SELECT e.id FROM executions e JOIN unnest(p_ids, p_epochs) AS mine(id, epoch) ON mine.id = e.id

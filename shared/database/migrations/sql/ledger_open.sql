@@ -4,6 +4,7 @@ RETURNS TABLE (
     id uuid, kind text, attempts smallint, spec jsonb, inputs jsonb, created_at timestamptz, cancel_requested boolean
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off
 AS $$
     SELECT e.id, e.kind, e.attempts, e.spec, e.inputs, e.created_at, e.cancel_requested_at IS NOT NULL
     FROM unnest(p_ids, p_epochs) AS mine(id, epoch)

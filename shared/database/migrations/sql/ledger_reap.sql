@@ -4,6 +4,7 @@
 CREATE FUNCTION ledger_reap(p_max_attempts integer)
 RETURNS SETOF execution_events
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -8,6 +8,7 @@
 CREATE FUNCTION ledger_write(p_tenant uuid, p_writes jsonb, p_steps jsonb, p_calls jsonb, p_events jsonb)
 RETURNS TABLE (id uuid, last_seq bigint)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
