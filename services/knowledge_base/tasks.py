@@ -1,10 +1,15 @@
 """Executions of kind `ingestion`: a document is processed, or vectors of what was deleted are removed."""
 
+# Here, in a worker's first moment and thread: it brings numpy, which must not be imported by two threads at once, and
+# a worker loads its agent library, which wants numpy too, in another.
+import shared.llm.embeddings as _embeddings
 from services.knowledge_base import purges
 from services.knowledge_base.ingestion.ingest import Ingestion
 from shared.executions.jobs import JobContext, job
 from shared.executions.statuses import ExecutionKind
 from shared.kit.json import Json
+
+__all__ = ["_embeddings", "ingest"]
 
 
 @job(ExecutionKind.INGESTION)

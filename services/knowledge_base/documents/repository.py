@@ -77,11 +77,6 @@ async def find_by_content(session: ReadSession, knowledge_base_id: UUID, content
     return found[0] if found else None
 
 
-async def find_by_execution(session: ReadSession, execution_id: UUID) -> DocumentView | None:
-    found = await _fetch(session, _views().where(Document.execution_id == execution_id))
-    return found[0] if found else None
-
-
 async def lock_document(session: WriteSession, document_id: UUID) -> Document | None:
     return await session.scalar(select(Document).where(Document.id == document_id).with_for_update())
 

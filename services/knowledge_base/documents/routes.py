@@ -78,15 +78,19 @@ async def list_documents(
         FilesUnsupported,
         FilesRefused,
         UploadMalformed,
+        IdempotencyMismatch,
     ),
 )
-async def upload_documents(knowledge_base_id: UUID, request: Request, app: App, caller: Writer) -> UploadOut:
+async def upload_documents(
+    knowledge_base_id: UUID, request: Request, app: App, caller: Writer, idempotency_key: IdempotencyKey = None
+) -> UploadOut:
     """Text, Markdown, PDF and Word (.docx) files. Each is taken or refused for itself; what is taken is processed
-    by an execution of its own. An error is answered only when no file was taken."""
+    by an execution of its own. An error is answered only when no file was taken. With an Idempotency-Key an upload
+    that broke off can be sent again: the files that were taken are answered as they were."""
     await service.require_knowledge_base(app, caller, knowledge_base_id)
     settings = app.settings
     files = receive_files(request, max_files=settings.upload_max_files, max_bytes=settings.upload_max_bytes)
-    return await service.upload(app, caller, knowledge_base_id, files)
+    return await service.upload(app, caller, knowledge_base_id, files, idempotency_key)
 
 
 @router.post(

@@ -70,13 +70,15 @@ async def get_document(session: ReadSession, document_id: UUID) -> DocumentOut:
 
 
 async def upload(
-    app: Resources, caller: Principal, knowledge_base_id: UUID, files: AsyncIterator[ReceivedFile]
+    app: Resources, caller: Principal, knowledge_base_id: UUID, files: AsyncIterator[ReceivedFile], key: str | None
 ) -> UploadOut:
     """Takes the files one by one, each in a transaction of its own: a bad one does not stop the others."""
     results: list[UploadResult] = []
     async for file in files:
+        # No header has a line break, so the key of a file is never one that a caller gave.
+        file_key = None if key is None else f"{key}\n{len(results)}"
         try:
-            results.append(await _take(app, caller, knowledge_base_id, file))
+            results.append(await _take(app, caller, knowledge_base_id, file, file_key))
         finally:
             file.close()
     if all(result.status is UploadStatus.REFUSED for result in results):
@@ -95,15 +97,11 @@ async def add_text(
     session: WriteSession, caller: Principal, knowledge_base_id: UUID, content: TextContent, ring: Ring, key: str | None
 ) -> DocumentOut:
     request: JsonObject = {"knowledge_base_id": str(knowledge_base_id), **content.model_dump()}
-    earlier = await find_submitted(session, key, ExecutionKind.INGESTION, request)
-    if earlier is not None:
-        view = await repository.find_by_execution(session, earlier.id)
-        if view is None:
-            raise DocumentNotFound("The document that was made with this Idempotency-Key is gone.")
-        return out(view)
     data = content.text.encode()
-    kind = DocumentFormat.MARKDOWN if content.format == "markdown" else DocumentFormat.TEXT
     content_hash = hashlib.sha256(data).hexdigest()
+    if await find_submitted(session, key, ExecutionKind.INGESTION, request) is not None:
+        return out(await _require_content(session, knowledge_base_id, content_hash))
+    kind = DocumentFormat.MARKDOWN if content.format == "markdown" else DocumentFormat.TEXT
     values = _values(caller, knowledge_base_id, content.name, kind.media_type, data, content_hash)
     view, is_new = await _store(session, caller, values, data, ring, key=key, request=request)
     if not is_new:
@@ -143,17 +141,23 @@ async def reprocess(
     return await get_document(session, document_id)
 
 
-async def _take(app: Resources, caller: Principal, knowledge_base_id: UUID, file: ReceivedFile) -> UploadResult:
+async def _take(
+    app: Resources, caller: Principal, knowledge_base_id: UUID, file: ReceivedFile, key: str | None
+) -> UploadResult:
     try:
         media_type = _check(file, app.settings.upload_max_bytes)
     except ExtractionError as refusal:
         error = DocumentError(code=refusal.code, message=refusal.message)
         return UploadResult(name=file.name, status=UploadStatus.REFUSED, document=None, error=error)
+    request: JsonObject = {"upload": str(knowledge_base_id), "name": file.name, "content_hash": file.content_hash}
     async with _storing:
         data = file.read()
         values = _values(caller, knowledge_base_id, file.name, media_type, data, file.content_hash)
         async with app.database.write(caller.scope) as session:
-            view, is_new = await _store(session, caller, values, data, app.doorbell.ring)
+            if await find_submitted(session, key, ExecutionKind.INGESTION, request) is not None:
+                view, is_new = await _require_content(session, knowledge_base_id, file.content_hash), True
+            else:
+                view, is_new = await _store(session, caller, values, data, app.doorbell.ring, key=key, request=request)
     status = UploadStatus.ACCEPTED if is_new else UploadStatus.DUPLICATE
     return UploadResult(name=file.name, status=status, document=out(view), error=None)
 
@@ -183,6 +187,14 @@ async def _require(session: ReadSession, document_id: UUID) -> DocumentView:
     view = await repository.get_document(session, document_id)
     if view is None:
         raise DocumentNotFound
+    return view
+
+
+async def _require_content(session: ReadSession, knowledge_base_id: UUID, content_hash: str) -> DocumentView:
+    """What an earlier request with the same key has stored."""
+    view = await repository.find_by_content(session, knowledge_base_id, content_hash)
+    if view is None:
+        raise DocumentNotFound("The document that was made with this Idempotency-Key is gone.")
     return view
 
 
