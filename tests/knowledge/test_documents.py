@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.executions.cancel import cancel
@@ -147,6 +148,27 @@ async def test_text_content_is_a_document_and_its_key_makes_one(library: Library
         len(TIDES),
     )
     assert document["content_hash"] == hashlib.sha256(TIDES).hexdigest()
+    await library.http.post(f"{DOCUMENTS}/{document['id']}/reprocess")
+    later = await library.http.post(f"{BASES}/{base}/text-content", json=body, headers={"Idempotency-Key": "k"})
+    assert (later.status_code, later.json()["id"]) == (202, document["id"])
+
+
+async def test_an_upload_that_broke_off_can_be_sent_again_with_its_key(library: Library) -> None:
+    base = await library.base()
+    headers = {"Idempotency-Key": "mine"}
+
+    async def send(*named: tuple[str, bytes]) -> httpx.Response:
+        files = [("files", (name, data)) for name, data in named]
+        return await library.http.post(f"{BASES}/{base}/documents", files=files, headers=headers)
+
+    (first,) = (await send(("a.md", b"flood"))).json()["items"]
+    again = (await send(("a.md", b"flood"), ("b.md", b"ebb"))).json()["items"]
+
+    assert [item["status"] for item in again] == ["accepted", "accepted"]
+    assert again[0]["document"]["execution_id"] == first["document"]["execution_id"]
+    other = await send(("a.md", b"neap"))
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_mismatch")
+    assert set(await library.documents(base)) == {"a.md", "b.md"}
 
 
 @pytest.mark.usefixtures("worker")
