@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from services.auth.module import SERVICE
+from services.auth.tenants import service
 from shared.auth import authenticator
 from shared.auth.permissions import Permission
 from shared.kit.clock import utcnow
@@ -111,6 +112,18 @@ async def test_a_key_cannot_be_wider_than_its_maker_nor_born_dead(
         headers=ada.headers,
     )
     assert [wide.json()["error"]["code"], dead.json()["error"]["code"]] == ["scope_too_wide", "already_expired"]
+
+
+async def test_nobody_finds_out_who_has_an_account_by_adding_everybody(
+    client: httpx.AsyncClient, ada: Account, bob: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MEMBERS_ADDED", "3/hour")
+    body = {"email": f"{new_id().hex}@example.com", "role": "viewer"}
+
+    codes = [(await client.post(_members(ada), json=body, headers=ada.headers)).status_code for _ in range(4)]
+
+    assert codes == [422, 422, 422, 429]
+    assert (await client.post(_members(bob), json=body, headers=bob.headers)).status_code == 422
 
 
 async def _key(client: httpx.AsyncClient, account: Account, *scopes: str) -> dict[str, str]:

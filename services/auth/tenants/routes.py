@@ -14,6 +14,7 @@ from shared.auth.principal import Principal
 from shared.web.dependencies import App, Caller, ReadDb, WriteDb, requires
 from shared.web.errors import NotFound, responses
 from shared.web.pagination import Cursor, Limit, Page
+from shared.web.throttle import TooManyRequests
 
 router = APIRouter(tags=["tenants"])
 
@@ -56,11 +57,11 @@ async def list_members(
 @router.post(
     "/tenants/{tenant_id}/members",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(NotFound, NotAllowed, AlreadyMember, NewPersonIncomplete),
+    responses=responses(NotFound, NotAllowed, AlreadyMember, NewPersonIncomplete, TooManyRequests),
 )
-async def add_member(tenant_id: UUID, request: MemberAdd, session: WriteDb, caller: Writer) -> MemberOut:
+async def add_member(tenant_id: UUID, request: MemberAdd, session: WriteDb, app: App, caller: Writer) -> MemberOut:
     service.require_current(caller, tenant_id)
-    return await service.add_member(session, caller, request)
+    return await service.add_member(session, app.throttle, caller, request)
 
 
 @router.put("/tenants/{tenant_id}/members/{user_id}", responses=responses(NotFound, NotAllowed, LastOwner))

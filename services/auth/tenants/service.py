@@ -15,6 +15,10 @@ from shared.kit.ids import new_id
 from shared.web.errors import NotFound
 from shared.web.pagination import Page, decode_cursor, page
 from shared.web.resources import Resources
+from shared.web.throttle import Throttle
+
+# The answer tells whether somebody has an account, and each new password costs a hash.
+MEMBERS_ADDED = "100/hour"
 
 
 async def list_tenants(session: ReadSession, principal: Principal) -> Page[TenantOut]:
@@ -48,8 +52,9 @@ async def list_members(session: ReadSession, tenant_id: UUID, limit: int, cursor
     return page(rows, limit, MemberOut.model_validate, lambda row: (row.user_id,))
 
 
-async def add_member(session: WriteSession, principal: Principal, request: MemberAdd) -> MemberOut:
+async def add_member(session: WriteSession, throttle: Throttle, principal: Principal, request: MemberAdd) -> MemberOut:
     _require_may_give(principal, request.role)
+    await throttle.check(MEMBERS_ADDED, "add member", str(principal.user_id))
     found = await accounts.find_user(session, request.email)
     user_id: UUID = found.id if found else await _new_person(session, principal, request)
     if await repository.membership(session, principal.tenant_id, user_id):
