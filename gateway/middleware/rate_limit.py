@@ -23,6 +23,7 @@ from gateway.routing import ROUTE, Route, Traffic
 from shared.auth.principal import Principal
 from shared.kit.logging import get_logger
 from shared.kit.settings import Settings
+from shared.net.addresses import line_of
 from shared.web.throttle import TooManyRequests
 
 log = get_logger(__name__)
@@ -44,7 +45,7 @@ def caller(scope: Scope) -> str:
 
 def address(scope: Scope) -> str:
     client = scope.get("client")
-    return f"address:{client[0] if client else '-'}"
+    return f"address:{line_of(client[0]) if client else '-'}"
 
 
 def _rules(text: str, name: str) -> tuple[Limit, ...]:

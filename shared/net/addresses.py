@@ -3,7 +3,8 @@
 An explicit list, because what `ipaddress` calls global differs between Python releases.
 """
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NOT_PUBLIC_V4 = [
     ip_network(block)
@@ -52,6 +53,18 @@ def is_public(address: str) -> bool:
     if inner is not None:
         return _is_public_v4(inner)
     return parsed in _GLOBAL_V6 and not any(parsed in block for block in _NOT_PUBLIC_V6)
+
+
+@lru_cache(4096)
+def line_of(address: str) -> str:
+    """Whose line `address` belongs to, for counting: an IPv6 line has 2**64 addresses to take turns with."""
+    try:
+        parsed = IPv6Address(address)
+    except AddressValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 
 def _is_public_v4(address: IPv4Address) -> bool:

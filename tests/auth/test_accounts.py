@@ -107,6 +107,18 @@ async def test_guessing_is_throttled_and_locks_out_nobody_elsewhere(platform: Pl
     assert answer.status_code == 200
 
 
+async def test_an_ipv6_line_is_one_guesser(platform: Platform, ada: Account) -> None:
+    app = (await platform.client(SERVICE))._transport.app  # type: ignore[attr-defined]
+    codes: list[int] = []
+    for n in range(11):
+        transport = httpx.ASGITransport(app=app, client=(f"2001:db8:5:7:{n:x}::{n:x}", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://quarterdeck.test") as guesser:
+            body = {"email": ada.email, "password": f"guess {n}"}
+            codes.append((await guesser.post("/api/v1/auth/login", json=body)).status_code)
+
+    assert codes == [401] * 10 + [429]
+
+
 async def test_a_refresh_token_is_spent_once_and_its_reuse_ends_the_family(
     client: httpx.AsyncClient, without_cache: None
 ) -> None:

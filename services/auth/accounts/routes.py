@@ -8,6 +8,7 @@ from services.auth.accounts.errors import EmailTaken, ForeignOrigin, SessionEnde
 from services.auth.accounts.schemas import Jwks, Login, Me, Register, TokenAnswer, UpdateMe
 from services.auth.accounts.service import AccountService, SignedIn
 from shared.auth.errors import NotAllowed, NotAuthenticated
+from shared.net.addresses import line_of
 from shared.web.dependencies import App, Caller, Person, ReadDb, WriteDb
 from shared.web.errors import Invalid, responses
 from shared.web.throttle import TooManyRequests
@@ -37,7 +38,7 @@ def _own_page(request: Request, app: App) -> None:
 
 
 def _client(request: Request) -> str:
-    return request.client.host if request.client else "-"
+    return line_of(request.client.host) if request.client else "-"
 
 
 def _origin(url: str) -> str:
