@@ -18,7 +18,7 @@ from cli.stack.ports import find_free
 from shared.database.session import Scope
 from shared.executions.cancel import cancel
 from shared.executions.statuses import Lane
-from shared.executions.submit import submit
+from shared.executions.submit import Ring, submit
 from shared.kit.settings import Settings
 from tests.executions.support import LedgerView, submission
 from tests.fixtures.stack import ROOT
@@ -97,13 +97,13 @@ class Yard:
     async def start_many(self, count: int, **environment: str) -> list[Process]:
         return list(await asyncio.gather(*(self.start(**environment) for _ in range(count))))
 
-    async def submit(self, steps: int = 1, seconds: float = 0.1, **spec: Any) -> UUID:
+    async def submit(self, steps: int = 1, seconds: float = 0.1, ring: Ring | None = None, **spec: Any) -> UUID:
         """Queues a drill, as a service would: committed, then rung for."""
         resources = self.platform.resources
         given = {"steps": steps, "seconds": seconds, "journal": str(self.directory / "journal"), **spec}
         async with resources.database.write(Scope(self.account.tenant_id)) as session:
             asked = submission(self.account, kind=KIND, lane=LANE, spec=given)
-            return (await submit(session, asked, resources.doorbell.ring)).id
+            return (await submit(session, asked, ring or resources.doorbell.ring)).id
 
     def begun(self) -> Counter[tuple[UUID, int]]:
         """How often each step was really begun, by the workers' own account."""
