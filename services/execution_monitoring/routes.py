@@ -31,8 +31,9 @@ async def list_executions(
     limit: Limit = 50,
     cursor: Cursor = None,
     sort: ExecutionSort = ExecutionSort.NEWEST,
+    workflow: Annotated[UUID | None, Query(description="The workflow's id.")] = None,
 ) -> Page[ExecutionSummary]:
-    return await service.list_executions(session, wanted, limit, cursor, sort)
+    return await service.list_executions(session, replace(wanted, workflow_id=workflow), limit, cursor, sort)
 
 
 @router.get("/workflows/{workflow_id}/executions", responses=responses(NotAllowed, WorkflowNotFound))

@@ -29,7 +29,16 @@ class LogLevel(StrEnum):
         return levels[levels.index(self) :]
 
 
+class ExecutionAgent(ResponseModel):
+    """An agent as it was when the execution was started; events and calls name it by its `id`."""
+
+    id: UUID
+    name: str
+    role: str
+
+
 class ExecutionDetail(ExecutionOut):
+    agents: list[ExecutionAgent]
     steps: list[StepOut]
 
 
@@ -60,8 +69,7 @@ class ExecutionFilter:
 def _filter(
     status: Annotated[list[ExecutionStatus], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
     kind: Annotated[list[ExecutionKind], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
-    workflow_id: UUID | None = None,
-    agent_id: UUID | None = None,
+    agent: Annotated[UUID | None, Query(description="The id of the agent that is tested.")] = None,
     start: Annotated[Moment | None, Query(alias="from", description="Created at or after.")] = None,
     end: Annotated[Moment | None, Query(alias="to", description="Created before.")] = None,
     q: Annotated[Text | None, Query(max_length=200, description="Part of the name.")] = None,
@@ -69,7 +77,7 @@ def _filter(
     if start is not None and end is not None and start >= end:
         detail = ErrorDetail(field="query.to", message="must be later than from", code="range")
         raise Invalid("`from` must be earlier than `to`.", details=[detail])
-    return ExecutionFilter(tuple(status), tuple(kind), workflow_id, agent_id, start, end, q)
+    return ExecutionFilter(statuses=tuple(status), kinds=tuple(kind), agent_id=agent, start=start, end=end, search=q)
 
 
 Filtered = Annotated[ExecutionFilter, Depends(_filter)]

@@ -1,9 +1,16 @@
 from uuid import UUID
 
 from services.execution_monitoring import repository
-from services.execution_monitoring.schemas import ExecutionDetail, ExecutionFilter, ExecutionSort, LogLevel, LogOut
+from services.execution_monitoring.schemas import (
+    ExecutionAgent,
+    ExecutionDetail,
+    ExecutionFilter,
+    ExecutionSort,
+    LogLevel,
+    LogOut,
+)
 from shared.database.session import ReadSession
-from shared.database.tables.ledger import EventRow
+from shared.database.tables.ledger import EventRow, StepRow
 from shared.executions.errors import WorkflowNotFound
 from shared.executions.events import wire
 from shared.executions.reading import find_execution
@@ -28,10 +35,17 @@ async def require_workflow(session: ReadSession, workflow_id: UUID) -> None:
 async def read_execution(session: ReadSession, execution_id: UUID) -> ExecutionDetail:
     row = await find_execution(session, execution_id)
     steps = await repository.list_steps(session, execution_id)
+    names = {node["id"]: node.get("name", "") for node in row.spec.get("graph", {}).get("nodes", [])}
     return ExecutionDetail(
         **ExecutionOut.model_validate(row).model_dump(exclude={"duration_ms"}),
-        steps=[StepOut.model_validate(step) for step in steps],
+        agents=[ExecutionAgent.model_validate(agent) for agent in row.spec.get("agents", {}).values()],
+        steps=[_step(step, names) for step in steps],
     )
+
+
+def _step(row: StepRow, names: dict[str, str]) -> StepOut:
+    shown = {field: getattr(row, field) for field in StepOut.model_fields if field != "name"}
+    return StepOut.model_validate({**shown, "name": names.get(row.node) or row.node})
 
 
 async def list_calls(

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import computed_field
+from pydantic import ConfigDict, computed_field
 
 from shared.executions.statuses import (
     CallEffect,
@@ -20,6 +20,16 @@ from shared.web.schemas import Money, ResponseModel, Timestamp
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
     return None if start is None or end is None else round((end - start).total_seconds() * 1000)
+
+
+class Failure(ResponseModel):
+    """Why an execution, a step or a call ended badly. What more is known comes as further fields: `retryable`, `node`,
+    `source` (the provider or tool), `call`, `details`; `running_steps` where the workers died of the execution."""
+
+    model_config = ConfigDict(from_attributes=True, extra="allow")
+
+    code: str
+    message: str
 
 
 class _Timed(ResponseModel):
@@ -51,7 +61,7 @@ class ExecutionSummary(_Timed):
     output_tokens: int
     cost: Money
     call_count: int
-    error: dict[str, Any] | None
+    error: Failure | None
     correlation_id: str | None
     created_by: UUID | None
     created_at: Timestamp
@@ -64,15 +74,18 @@ class ExecutionOut(ExecutionSummary):
 
 
 class StepOut(_Timed):
+    """One visit of a node. `name` is the node's, as it was called when the execution was started."""
+
     id: UUID
     node: str
+    name: str
     type: str
     path: str
     attempt: int
     status: StepStatus
     input: Any
     output: Any
-    error: dict[str, Any] | None
+    error: Failure | None
 
 
 class CallSummary(_Timed):
@@ -87,7 +100,7 @@ class CallSummary(_Timed):
     model_id: UUID | None
     agent_id: UUID | None
     status: CallStatus
-    error: dict[str, Any] | None
+    error: Failure | None
     input_tokens: int
     output_tokens: int
     cost: Money

@@ -62,8 +62,8 @@ async def test_filters_narrow_together(client: httpx.AsyncClient, ledger: Seeder
     assert await ids(client, status="failed") == found(failed)
     assert await ids(client, status=["failed", "queued"]) == found(job, failed)
     assert await ids(client, kind="agent_job") == found(job)
-    assert await ids(client, workflow_id=str(workflow_id)) == found(failed)
-    assert await ids(client, agent_id=str(agent_id)) == found(job)
+    assert await ids(client, workflow=str(workflow_id)) == found(failed)
+    assert await ids(client, agent=str(agent_id)) == found(job)
     assert await ids(client, q="fail") == found(failed)
     assert await ids(client, q="100%") == found(old)
     assert await ids(client, q="%") == found(old)
@@ -83,7 +83,7 @@ async def test_a_workflows_executions_outlive_it(
     await ledger.execution(workflow_id=new_id())
     path = f"/api/v1/workflows/{workflow_id}/executions"
     assert await ids(client, path) == [str(mine)]
-    assert await ids(client, path, workflow_id=str(new_id())) == [str(mine)]
+    assert await ids(client, path, workflow=str(new_id())) == [str(mine)]
     assert (await stranger.get(path)).json()["error"]["code"] == "workflow_not_found"
     assert (await client.get(f"/api/v1/workflows/{new_id()}/executions")).status_code == 404
 
@@ -92,7 +92,10 @@ async def test_the_detail_shows_steps_in_order_and_totals_as_recorded(
     client: httpx.AsyncClient, ledger: Seeder
 ) -> None:
     start = utcnow()
+    agent = {"id": str(new_id()), "name": "Ida", "role": "Researcher"}
+    nodes = [{"id": "research", "name": "Look it up", "type": "agent_task"}, {"id": "write", "type": "agent_task"}]
     execution_id = await ledger.execution(
+        spec={"graph": {"nodes": nodes}, "agents": {agent["id"]: {**agent, "goal": "Find facts"}}},
         status="succeeded",
         inputs={"topic": "tea"},
         output={"report": "..."},
@@ -105,7 +108,8 @@ async def test_the_detail_shows_steps_in_order_and_totals_as_recorded(
     await ledger.step(execution_id, "research", output={"text": "x"}, started_at=start, finished_at=start)
     await ledger.step(execution_id, "write", status="running", started_at=start)
     body = (await client.get(f"/api/v1/executions/{execution_id}")).json()
-    assert [step["node"] for step in body["steps"]] == ["research", "write"]
+    assert [(step["node"], step["name"]) for step in body["steps"]] == [("research", "Look it up"), ("write", "write")]
+    assert body["agents"] == [agent]
     assert body["steps"][1]["duration_ms"] is None
     assert body["inputs"] == {"topic": "tea"}
     assert body["output"] == {"report": "..."}
@@ -113,6 +117,17 @@ async def test_the_detail_shows_steps_in_order_and_totals_as_recorded(
     assert body["duration_ms"] == 1500
     assert body["correlation_id"] == "abcdefgh"
     assert not {"tenant_id", "spec", "epoch", "worker", "lease_until"} & set(body)
+
+
+async def test_the_detail_tells_why_it_failed_with_all_that_is_known(client: httpx.AsyncClient, ledger: Seeder) -> None:
+    poison = {"code": "poison", "message": "5 workers died.", "retryable": False, "running_steps": ["write"]}
+    execution_id = await ledger.execution(status="failed", error=poison)
+    await ledger.step(execution_id, "write", status="failed", error={"code": "poison", "message": "It died."})
+
+    body = (await client.get(f"/api/v1/executions/{execution_id}")).json()
+
+    assert body["error"] == poison
+    assert body["steps"][0]["error"] == {"code": "poison", "message": "It died."}
 
 
 async def test_calls_are_listed_in_order_and_can_be_narrowed(client: httpx.AsyncClient, ledger: Seeder) -> None:
@@ -185,7 +200,7 @@ async def test_another_tenants_execution_is_not_there(
         "sort=sideways",
         "status=lost",
         "kind=chat%00",
-        "workflow_id=7",
+        "workflow=7",
         "from=yesterday",
         "from=2026-01-01T00:00:00",
         "from=0001-01-01T00:00:00%2B10:00",
