@@ -64,85 +64,108 @@ class Plan:
 
 def make_plan(home: Home, options: Options) -> Plan:
     """The caller holds the data directory: this makes its secrets and claims its ports."""
-    external = External.from_environment()
-    secrets = load_or_create(home)
-    ports = PortBook(home.ports_file)
-    cache = cache_directory()
-    database = (
-        None
-        if external.database_url
-        else Postgres(
-            home.postgres,
-            port=ports.claim("postgres"),
-            password=secrets.postgres_password,
-            log=home.log_of("postgres"),
+    return _Planner(home, options).plan()
+
+
+class _Planner:
+    def __init__(self, home: Home, options: Options) -> None:
+        self._home = home
+        self._options = options
+        self._external = External.from_environment()
+        self._secrets = load_or_create(home)
+        self._ports = PortBook(home.ports_file)
+        self._cache = cache_directory()
+
+    def plan(self) -> Plan:
+        database, broker, vectors = self._database(), self._broker(), self._vectors()
+        weights = None if self._external.llm_base_url else LANGUAGE_MODELS.get(self._options.local_model)
+        model = self._model(weights) if weights else None
+        addresses = Addresses(
+            database_url=database.url if database else self._external.database_url,
+            broker_url=broker.url if broker else self._external.broker_url,
+            chroma_url=vectors.url if vectors else self._external.chroma_url,
+            llm_base_url=model.url if model else self._external.llm_base_url,
+            public_url=f"http://{LOOPBACK}:{self._options.port}",
         )
-    )
-    broker = (
-        None
-        if external.broker_url
-        else Valkey(
-            home.valkey, port=ports.claim("valkey"), password=secrets.valkey_password, log=home.log_of("valkey")
+        service_ports = {name: self._ports.claim(name) for name in SERVICES} if self._options.split else {}
+        environment = self._environment(addresses, service_ports)
+        return Plan(
+            home=self._home,
+            cache=self._cache,
+            port=self._options.port,
+            url=addresses.public_url,
+            split=self._options.split,
+            database=database,
+            broker=broker,
+            vectors=vectors,
+            model=model,
+            weights=weights,
+            web=self._web(service_ports, environment),
+            worker=Worker(environment=environment, log=self._home.log_of("worker"), port=self._ports.claim("worker")),
+            environment=environment,
+            brought=self._external.given,
         )
-    )
-    vectors = (
-        None if external.chroma_url else Chroma(home.chroma, port=ports.claim("chroma"), log=home.log_of("chroma"))
-    )
-    weights = None if external.llm_base_url else LANGUAGE_MODELS.get(options.local_model)
-    model = weights and LanguageModel(
-        weights.path(cache),
-        model=LOCAL_MODEL_NAME,
-        port=ports.claim("llm"),
-        api_key=secrets.llm_api_key,
-        log=home.log_of("llm"),
-    )
-    service_ports = {name: ports.claim(name) for name in SERVICES} if options.split else {}
-    addresses = Addresses(
-        database_url=database.url if database else external.database_url,
-        broker_url=broker.url if broker else external.broker_url,
-        chroma_url=vectors.url if vectors else external.chroma_url,
-        llm_base_url=model.url if model else external.llm_base_url,
-        public_url=f"http://{LOOPBACK}:{options.port}",
-    )
-    environment = build_environment(
-        addresses,
-        secrets,
-        home=home.root,
-        cache=cache,
-        local_model=options.local_model,
-        upstreams={name: f"http://{LOOPBACK}:{port}" for name, port in service_ports.items()},
-    )
-    return Plan(
-        home=home,
-        cache=cache,
-        port=options.port,
-        url=addresses.public_url,
-        split=options.split,
-        database=database,
-        broker=broker,
-        vectors=vectors,
-        model=model,
-        weights=weights,
-        web=(
-            one_process_each(options.port, service_ports, environment, home.logs)
-            if options.split
-            else one_process(options.port, environment, home.logs)
-        ),
-        worker=Worker(environment=environment, log=home.log_of("worker"), port=ports.claim("worker")),
-        environment=environment,
-        brought=external.given,
-    )
+
+    def _database(self) -> Postgres | None:
+        if self._external.database_url:
+            return None
+        return Postgres(
+            self._home.postgres,
+            port=self._ports.claim("postgres"),
+            password=self._secrets.postgres_password,
+            log=self._home.log_of("postgres"),
+        )
+
+    def _broker(self) -> Valkey | None:
+        if self._external.broker_url:
+            return None
+        return Valkey(
+            self._home.valkey,
+            port=self._ports.claim("valkey"),
+            password=self._secrets.valkey_password,
+            log=self._home.log_of("valkey"),
+        )
+
+    def _vectors(self) -> Chroma | None:
+        if self._external.chroma_url:
+            return None
+        return Chroma(self._home.chroma, port=self._ports.claim("chroma"), log=self._home.log_of("chroma"))
+
+    def _model(self, weights: LanguageWeights) -> LanguageModel:
+        return LanguageModel(
+            weights.path(self._cache),
+            model=LOCAL_MODEL_NAME,
+            port=self._ports.claim("llm"),
+            api_key=self._secrets.llm_api_key,
+            log=self._home.log_of("llm"),
+        )
+
+    def _environment(self, addresses: Addresses, service_ports: dict[str, int]) -> dict[str, str]:
+        return build_environment(
+            addresses,
+            self._secrets,
+            home=self._home.root,
+            cache=self._cache,
+            local_model=self._options.local_model,
+            upstreams={name: f"http://{LOOPBACK}:{port}" for name, port in service_ports.items()},
+        )
+
+    def _web(self, service_ports: dict[str, int], environment: dict[str, str]) -> list[WebProcess]:
+        if self._options.split:
+            return one_process_each(self._options.port, service_ports, environment, self._home.logs)
+        return one_process(self._options.port, environment, self._home.logs)
 
 
 async def require_reachable(variable: str, url: str) -> None:
     """Fail early and by name when a server that the operator brings is not there."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme.split("+")[0], 0)
+    advice = f"Start that server, correct the address, or unset {variable} to use the embedded one."
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme.split("+")[0]]
+    except (ValueError, KeyError) as error:
+        raise StackError(f"{variable} is not the address of a server.", advice) from error
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 5)
-    except (OSError, TimeoutError, OverflowError) as error:
-        raise StackError(
-            f"{variable} names {host or '(no host)'}:{port}, where nothing answers.",
-            f"Start that server, correct the address, or unset {variable} to use the embedded one.",
-        ) from error
+    except (OSError, TimeoutError) as error:
+        raise StackError(f"{variable} names {host}:{port}, where nothing answers.", advice) from error
     writer.close()

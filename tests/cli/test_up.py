@@ -117,6 +117,17 @@ class TestEnding:
         assert alive(pids) == []
 
 
+def test_split_runs_each_service_by_itself(machine: Machine) -> None:
+    up = machine.start("--split")
+    names = {part["name"] for part in machine.status()["components"]}
+    assert names >= {"gateway", "auth", "models", "agents", "knowledge_base", "workflows", "orchestration"}
+    assert machine.run("executions").returncode == 0
+    pids = machine.everything()
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(30) == 0
+    assert alive(pids) == []
+
+
 class TestInTheWay:
     def test_a_port_that_is_taken(self, machine: Machine) -> None:
         with socket.socket() as taken:
@@ -134,6 +145,12 @@ class TestInTheWay:
         assert "DATABASE_URL names 127.0.0.1:" in failed.stderr
         assert "nothing answers" in failed.stderr
         assert "secret-word" not in failed.stderr
+
+    @pytest.mark.parametrize("address", ["localhost:5432", "postgresql://host:port/db", "what?"])
+    def test_an_address_that_is_none(self, machine: Machine, address: str) -> None:
+        failed = machine.run("up", DATABASE_URL=address)
+        assert failed.returncode == 1
+        assert "DATABASE_URL is not the address of a server" in failed.stderr
 
     def test_a_damaged_database(self, machine: Machine) -> None:
         up = machine.start()
