@@ -132,7 +132,7 @@ async def test_a_silent_stream_is_kept_alive(
                     return
 
 
-@pytest.mark.parametrize("how", ["logout", "key"])
+@pytest.mark.parametrize("how", ["logout", "key", "removal"])
 async def test_a_stream_ends_within_five_seconds_of_a_logout(
     port: int, platform: Platform, ledger: Seeder, ada: Account, how: str
 ) -> None:
@@ -143,11 +143,16 @@ async def test_a_stream_ends_within_five_seconds_of_a_logout(
     if how == "key":
         made = (await auth.post("/api/v1/api-keys", json={"name": "k", "scopes": ["executions:read"]})).json()
         watcher = Account(ada.user_id, ada.tenant_id, ada.email, made["key"])
+    elif how == "removal":
+        watcher = await platform.join(ada, "viewer")
     async with events(port, watcher, execution_id) as stream, socket(port, watcher, execution_id) as connection:
         await ledger.append(execution_id, ("log", {}))
         await asyncio.wait_for(anext(stream), 5)
         if how == "key":
             assert (await auth.delete(f"/api/v1/api-keys/{made['id']}")).status_code == 204
+        elif how == "removal":
+            gone = await auth.delete(f"/api/v1/tenants/{ada.tenant_id}/members/{watcher.user_id}")
+            assert gone.status_code == 204
         else:
             assert (await auth.post("/api/v1/auth/logout")).status_code == 204
         started = time.monotonic()
