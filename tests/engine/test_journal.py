@@ -442,3 +442,23 @@ async def test_a_record_is_running_until_its_end() -> None:
     ledger = one_task()
     await scripted(four_calls).run(ledger)
     assert [s.status for b in ledger.batches for s in b.steps] == [StepStatus.RUNNING, StepStatus.SUCCEEDED]
+
+
+async def test_an_answer_that_no_record_can_hold_is_given_as_it_is_recorded() -> None:
+    """NUL and half a surrogate pair, which Postgres refuses: what is asked next must be the same on a replay."""
+
+    async def pass_on(plan: CrewPlan, calls: StepCalls) -> str:
+        first = await calls.model(ask("q"), agent_id=AGENT)
+        return (await calls.tool("search", {"q": first.text})) + first.text
+
+    ledger = one_task()
+    models = FakeModels(answer=lambda _: ModelReply("a\x00b\ud800"))
+    world = scripted(pass_on, models=models, tools=FakeTools(answers={"search": lambda given: given["q"] + "\x00"}))
+
+    assert await world.run(ledger) is Outcome.SUCCEEDED
+
+    shown = "a\\u0000b\\ud800"
+    assert ledger.outputs()["t"]["text"] == f"{shown}\\u0000{shown}"
+    model, tool = ledger.calls.values()
+    assert model.response["text"] == shown
+    assert (tool.request["arguments"], tool.response) == ({"q": shown}, f"{shown}\\u0000")

@@ -42,6 +42,7 @@ from services.orchestration.engine.writer import LedgerWriter
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
 from shared.kit.json import Json, JsonObject, content_hash
+from shared.kit.storable import storable
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,22 @@ class _Intent:
 class _Outcome:
     response: Json
     usage: Usage = field(default_factory=Usage)
+
+
+def _as_recorded(
+    make: Callable[[str], Awaitable[tuple[T, _Outcome]]], read: Callable[[Any], T]
+) -> Callable[[str], Awaitable[tuple[T, _Outcome]]]:
+    """An answer with characters that no record can hold is given as a replay will give it, so that what is asked
+    after it is the same then."""
+
+    async def recorded(key: str) -> tuple[T, _Outcome]:
+        result, outcome = await make(key)
+        response = storable(outcome.response)
+        if response is outcome.response:
+            return result, outcome
+        return read(response), replace(outcome, response=response)
+
+    return recorded
 
 
 class StepJournal:
@@ -247,7 +264,7 @@ class AttemptCalls:
             tries=1 if record is None else record.tries + 1,
             started_at=utcnow(),
         )
-        return await self._make(fresh, make)
+        return await self._make(fresh, _as_recorded(make, read))
 
     def _next_key(self, kind: CallKind) -> str:
         where = f"{self._step.generation}/{_scope.get()}/{kind.value}"
