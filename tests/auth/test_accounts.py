@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 
 from services.auth.module import SERVICE
-from shared.auth import authenticator
+from shared.auth import authenticator, passwords
 from shared.database.session import Scope
 from shared.kit.ids import new_id
 from tests.support.platform import PASSWORD, Account, Platform
@@ -230,6 +230,37 @@ async def test_the_old_password_cannot_be_guessed_with_a_stolen_session(
     assert (await client.put("/api/v1/users/me", json=change, headers=bob.headers)).status_code == 403
     login = await client.post("/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD})
     assert login.status_code == 200
+
+
+async def test_a_disabled_persons_cookie_is_worth_nothing(platform: Platform, client: httpx.AsyncClient) -> None:
+    email, _ = await _register(client)
+    async with platform.resources.database.read(Scope()) as session:
+        user_id = await session.scalar(text("SELECT id FROM auth_find_user(:email)"), {"email": email})
+    async with platform.resources.database.write(Scope(user_id=user_id)) as session:
+        await session.execute(text("UPDATE users SET disabled_at = now() WHERE id = :id"), {"id": user_id})
+
+    answer = await client.post("/api/v1/auth/refresh-token", headers=OWN_PAGE)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "session_ended")
+
+
+async def test_passwords_are_hashed_slowly_and_an_unknown_persons_too(
+    platform: Platform, client: httpx.AsyncClient, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with platform.resources.database.read(Scope(ada.tenant_id, ada.user_id)) as session:
+        kept = await session.scalar(text("SELECT password_hash FROM users WHERE id = :id"), {"id": ada.user_id})
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    compared: list[str] = []
+    original = passwords._verify
+
+    async def counted(password: str, hashed: str) -> bool:
+        compared.append(hashed)
+        return await original(password, hashed)
+
+    monkeypatch.setattr(passwords, "_verify", counted)
+    for email in (ada.email, "nobody@example.com"):
+        await client.post("/api/v1/auth/login", json={"email": email, "password": "not the password"})
+    assert [hashed[:31] for hashed in compared] == [kept[:31]] * 2
 
 
 async def test_a_disabled_person_is_out_with_token_key_and_password(

@@ -1,12 +1,15 @@
+import hashlib
 from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from services.auth.module import SERVICE
 from services.auth.tenants import service
 from shared.auth import authenticator
 from shared.auth.permissions import Permission
+from shared.database.session import Scope
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
 from tests.support.platform import PASSWORD, Account, Platform
@@ -178,6 +181,17 @@ async def test_a_lower_role_lowers_the_keys_too(
 
     assert (await client.get("/api/v1/users/me", headers=key)).json()["permissions"] == ["members:read"]
     assert (await client.delete(path, headers=key)).status_code == 403
+
+
+async def test_only_a_keys_hash_is_kept(platform: Platform, client: httpx.AsyncClient, ada: Account) -> None:
+    key = (await _key(client, ada, "models:read"))["Authorization"].removeprefix("Bearer ")
+    async with platform.resources.database.read(Scope(ada.tenant_id, ada.user_id)) as session:
+        row = await session.scalar(text("SELECT to_jsonb(k)::text FROM api_keys k"))
+
+    _, _, secret = key.split("_", 2)
+    assert len(secret) > 40
+    assert secret not in row
+    assert hashlib.sha256(secret.encode()).hexdigest() in row
 
 
 async def test_an_expired_key_is_refused(

@@ -58,6 +58,15 @@ async def get_tenant(session: ReadSession, tenant_id: UUID) -> Tenant:
     return (await session.scalars(select(Tenant).where(Tenant.id == tenant_id))).one()
 
 
+async def is_active_member(session: ReadSession, tenant_id: UUID, user_id: UUID) -> bool:
+    statement = (
+        select(Membership.user_id)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.tenant_id == tenant_id, Membership.user_id == user_id, User.disabled_at.is_(None))
+    )
+    return await session.scalar(statement) is not None
+
+
 async def mark_used(session: WriteSession, token_id: UUID) -> None:
     await session.execute(update(RefreshToken).where(RefreshToken.id == token_id).values(used_at=utcnow()))
 

@@ -87,6 +87,8 @@ class AccountService:
                 raise SessionEnded
             if found.used_at is None:
                 await session.set_scope(Scope(found.tenant_id, found.user_id))
+                if not await repository.is_active_member(session, found.tenant_id, found.user_id):
+                    raise SessionEnded
                 await repository.mark_used(session, found.id)
                 refresh_token = _add_refresh_token(session, found.session_id, found.tenant_id)
                 return await self._answer(found.user_id, found.tenant_id, found.session_id, refresh_token)
