@@ -13,7 +13,10 @@ MEDIA_TYPE = "text/csv"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 IN_BOTH_FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "JSON, or a table with `Accept: text/csv`.", "content": {MEDIA_TYPE: {}}}
+    200: {
+        "description": "JSON, or a table with `Accept: text/csv`.",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+    }
 }
 
 

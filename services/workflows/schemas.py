@@ -2,13 +2,16 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from shared.executions.schemas import ExecutionSummary
 from shared.executions.statuses import ExecutionStatus
 from shared.kit.json import JsonObject, canonical
 from shared.kit.storable import storable
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
+from shared.workflow.graph import Graph
 from shared.workflow.problems import Severity
 
 MAX_GRAPH_BYTES = 1_000_000
@@ -24,7 +27,15 @@ def _as_it_is(value: JsonObject) -> JsonObject:
     return value
 
 
-GraphJson = Annotated[dict[str, Any], AfterValidator(_as_it_is)]
+class _DescribedAsGraph:
+    """For the API's description: what is taken as it is and checked later is still a graph of spec version 1."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(Graph.__pydantic_core_schema__)
+
+
+GraphJson = Annotated[dict[str, Any], AfterValidator(_as_it_is), _DescribedAsGraph]
 VersionNumber = Annotated[int, Field(ge=1, le=_MAX_VERSION)]
 
 
@@ -95,7 +106,7 @@ class WorkflowOut(WorkflowSummary):
     """`version` is that of `graph`; `latest_version` the one that a plain start runs."""
 
     latest_version: int
-    graph: JsonObject
+    graph: Annotated[JsonObject, _DescribedAsGraph]
 
 
 class WorkflowSaved(WorkflowOut):

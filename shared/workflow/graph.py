@@ -29,7 +29,7 @@ class Retry(GraphPart):
 
 
 class Node(GraphPart):
-    """`config` is checked against the type's model in `configs`; `ui` belongs to the canvas alone."""
+    """`config` is what the node's type asks for; `ui` belongs to the canvas alone."""
 
     id: Identifier
     type: str = Field(min_length=1, max_length=64)
@@ -41,7 +41,7 @@ class Node(GraphPart):
 
 
 class Edge(GraphPart):
-    """Leads from `source` to `target` once the source succeeded, if `when` holds.
+    """Leads from one node to another, once the first succeeded, if `when` holds.
 
     `port` names the case of a `condition` node by which the edge leaves.
     """

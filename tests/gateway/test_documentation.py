@@ -42,6 +42,14 @@ def test_operations_have_names_of_their_own_and_one_error_shape(document: dict[s
             assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorResponse"}
 
 
+def test_a_workflows_graph_is_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("WorkflowCreate", "WorkflowOut"):
+        nodes = schemas[name]["properties"]["graph"]["properties"]["nodes"]
+        assert nodes["items"] == {"$ref": "#/components/schemas/Node"}
+    assert {"from", "to", "when", "port"} == set(schemas["Edge"]["properties"])
+
+
 def test_what_needs_no_sign_in_says_so(document: dict[str, Any]) -> None:
     public = {
         path

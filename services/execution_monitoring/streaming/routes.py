@@ -43,7 +43,13 @@ async def stream_events(
     last_event_id: LastEventId = None,
     authorization: Authorization = None,
 ) -> EventStreamResponse:
-    """Everything that happened in the execution after `after`, and what happens from now on, as it happens."""
+    """Everything that happened in the execution after `after`, and what happens from now on, as it happens.
+
+    An event is `{"seq", "type", "at", "step": {"node", "path", "attempt"} | null, "data": {...}}`. The types are
+    `execution.status`, `step.started`, `step.finished`, `step.skipped`, `step.waiting`, `message.delta`,
+    `reasoning.delta`, `tool.call`, `tool.result`, `usage`, `log` and, as the last one, `done`. A WebSocket at
+    `/executions/{execution_id}/ws` sends the same, one event a message, and takes `after` too.
+    """
     watch = Watch(caller, authorization, execution_id, after if last_event_id is None else last_event_id)
     await _require(app, watch)
     return EventStreamResponse(event_stream(app, watch))
