@@ -125,3 +125,21 @@ async def test_a_viewer_sees_but_changes_nothing(
                 f"{operation.name}: {answer.status_code} {answer.text}"
             )
         assert await _counts(ada) == before
+
+
+@pytest.mark.parametrize("claim", ["tenant_id", "owner_id", "created_by", "role"])
+async def test_nobody_says_in_a_body_whose_something_is(
+    mortal: Product, document: dict[str, Any], ada: Client, hers: Belongings, claim: str
+) -> None:
+    before = await _counts(ada)
+    tried = 0
+    for operation in operations(document):
+        body = hers.body_of(operation).get("json")
+        if body is not None and claim not in body:
+            claimed = {**body, claim: hers.ids["tenant_id"]}
+            answer = await ada.http.request(operation.method, hers.path_of(operation), json=claimed)
+            assert answer.status_code == 422, f"{operation.name}: {answer.status_code} {answer.text}"
+            assert claim in {detail["field"] for detail in answer.json()["error"]["details"]}, operation.name
+            tried += 1
+    assert tried > 15
+    assert await _counts(ada) == before
