@@ -65,7 +65,11 @@ class EgressPolicy:
         endpoint = parse_url(url)
         private = _is_literal(endpoint.host) and not is_public(endpoint.host)
         if private and not self.names(endpoint.host, endpoint.port):
-            raise UrlRefused(f"{endpoint.host}:{endpoint.port} is a private address that is not allowed here")
+            place = f"{endpoint.host}:{endpoint.port}"
+            raise UrlRefused(
+                f"{place} is a private address that is not allowed here; "
+                "who runs this installation can add it to QUARTERDECK_ALLOWED_HOSTS"
+            )
         return endpoint
 
 

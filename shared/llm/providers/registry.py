@@ -27,7 +27,8 @@ def endpoint_of(config: ModelConfig, local: LocalEndpoint) -> str:
     if config.provider is not Provider.LOCAL:
         return base_url_of(config.settings) or ""
     if not local.base_url:
-        cause = "this installation runs no model of its own"
+        advice = "choose another model, or start it with QUARTERDECK_LOCAL_MODEL=qwen"
+        cause = f"this installation runs no model of its own: {advice}"
         raise ProviderError(config.label, cause, code="provider_unavailable", retryable=False)
     return local.base_url.rstrip("/")
 
