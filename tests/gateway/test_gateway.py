@@ -125,6 +125,35 @@ async def test_nobody_gets_to_a_service_without_signing_in(front: Front, anonymo
     assert front.echo.requests == before
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/auth/login%2f..%2f..%2fmodels",
+        "/api/v1/auth/login/%2e%2e/%2e%2e/models",
+        "/api/v1/auth/login/",
+        "/api/v1/auth/login%0a",
+        "/api/v1/auth/login;x=/../models",
+        "/.well-known/jwks.json%2f..%2f..%2fapi/v1/models",
+        "/api/v1/docs%2f..%2fmodels",
+        "/API/V1/models",
+        "//api/v1/models",
+        "/api//v1/models",
+        "/api/v1%2fmodels",
+        "/healthz/../api/v1/models",
+    ],
+)
+async def test_no_spelling_of_a_path_goes_round_the_door(front: Front, path: str) -> None:
+    """As it is written, which a client that tidies paths up would not do."""
+    before = front.echo.requests
+    reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    status = int((await reader.read()).split(b" ", 2)[1])
+    writer.close()
+
+    assert status in (401, 404)
+    assert front.echo.requests == before
+
+
 async def test_of_two_credentials_none_counts(client: httpx.AsyncClient, ada: Account, bob: Account) -> None:
     headers = [("Authorization", ada.headers["Authorization"]), ("Authorization", bob.headers["Authorization"])]
     async with httpx.AsyncClient(base_url=client.base_url, headers=headers) as both:
