@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from services.agents.module import SERVICE
+from shared.web.errors import validation_message
 from tests.support.platform import Account, Platform
 
 AGENTS = "/api/v1/agents"
@@ -55,6 +56,15 @@ async def test_a_body_that_is_no_json_object_is_told_why(
 
     assert answer.status_code == 422
     assert answer.json()["error"]["details"] == [{"field": None, "message": message, "code": code}]
+
+
+def test_no_message_is_for_python_programmers_only() -> None:
+    for said, plain in (
+        ("Input should be a valid dictionary", "Input should be an object"),
+        ("Value error, must not be blank", "must not be blank"),
+        ("Input should have timezone info", "Name the time zone too, as in 2027-01-31T09:00:00Z"),
+    ):
+        assert validation_message({"msg": said}) == plain
 
 
 async def test_a_cursor_of_elsewhere_is_named(client: httpx.AsyncClient) -> None:
