@@ -34,6 +34,10 @@ async def test_lists_page_and_search_by_name(library: Library) -> None:
 
     assert [item["id"] for item in first["items"] + second["items"]] == ids[::-1]
     assert second["next_cursor"] is None
+    oldest = (await library.http.get(BASES, params={"limit": 3, "sort": "created_at"})).json()
+    rest = {"cursor": oldest["next_cursor"], "sort": "created_at"}
+    newer = (await library.http.get(BASES, params=rest)).json()
+    assert [item["id"] for item in oldest["items"] + newer["items"]] == ids
     found = (await library.http.get(BASES, params={"q": "3%"})).json()["items"]
     assert [item["name"] for item in found] == ["Base 3%"]
     assert (await library.http.get(BASES, params={"cursor": "nonsense"})).status_code == 422

@@ -3,18 +3,21 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from services.knowledge_base.bases.schemas import KnowledgeBaseSort
 from shared.database.session import ReadSession
 from shared.database.tables.knowledge import Document, KnowledgeBase
 
 
 async def list_bases(
-    session: ReadSession, *, name: str | None, before: UUID | None, limit: int
+    session: ReadSession, *, name: str | None, after: UUID | None, limit: int, sort: KnowledgeBaseSort
 ) -> Sequence[KnowledgeBase]:
-    statement = select(KnowledgeBase).order_by(KnowledgeBase.id.desc()).limit(limit)
+    """`after` is the last one shown; ids sort by time of creation."""
+    newest = sort is KnowledgeBaseSort.NEWEST
+    statement = select(KnowledgeBase).order_by(KnowledgeBase.id.desc() if newest else KnowledgeBase.id).limit(limit)
     if name:
         statement = statement.where(KnowledgeBase.name.icontains(name, autoescape=True))
-    if before is not None:
-        statement = statement.where(KnowledgeBase.id < before)
+    if after is not None:
+        statement = statement.where(KnowledgeBase.id < after if newest else KnowledgeBase.id > after)
     return (await session.scalars(statement)).all()
 
 

@@ -5,7 +5,12 @@ from fastapi import APIRouter, Depends, Query, status
 
 from services.knowledge_base.bases import service
 from services.knowledge_base.bases.errors import NameTaken
-from services.knowledge_base.bases.schemas import KnowledgeBaseCreate, KnowledgeBaseOut, KnowledgeBaseUpdate
+from services.knowledge_base.bases.schemas import (
+    KnowledgeBaseCreate,
+    KnowledgeBaseOut,
+    KnowledgeBaseSort,
+    KnowledgeBaseUpdate,
+)
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
@@ -23,10 +28,14 @@ NamePart = Annotated[str | None, Query(alias="q", max_length=200, description="A
 
 @router.get("", responses=responses(NotAllowed))
 async def list_knowledge_bases(
-    session: ReadDb, caller: Reader, q: NamePart = None, limit: Limit = 50, cursor: Cursor = None
+    session: ReadDb,
+    caller: Reader,
+    q: NamePart = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    sort: KnowledgeBaseSort = KnowledgeBaseSort.NEWEST,
 ) -> Page[KnowledgeBaseOut]:
-    """The tenant's knowledge bases, newest first."""
-    return await service.list_bases(session, name=q, limit=limit, cursor=cursor)
+    return await service.list_bases(session, name=q, limit=limit, cursor=cursor, sort=sort)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=responses(NotAllowed, NameTaken))

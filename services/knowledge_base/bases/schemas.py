@@ -1,3 +1,4 @@
+from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -13,6 +14,11 @@ ChunkSize = Annotated[int, Field(ge=32, le=MAX_CHUNK_TOKENS, description="In tok
 ChunkOverlap = Annotated[
     int, Field(ge=0, le=MAX_CHUNK_TOKENS // 2, description="Tokens that two chunks may share; at most half a chunk.")
 ]
+
+
+class KnowledgeBaseSort(StrEnum):
+    NEWEST = "-created_at"
+    OLDEST = "created_at"
 
 
 class KnowledgeBaseCreate(RequestModel):

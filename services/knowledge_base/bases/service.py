@@ -5,7 +5,12 @@ from sqlalchemy.exc import IntegrityError
 from services.knowledge_base import purges
 from services.knowledge_base.bases import repository
 from services.knowledge_base.bases.errors import NameTaken
-from services.knowledge_base.bases.schemas import KnowledgeBaseCreate, KnowledgeBaseOut, KnowledgeBaseUpdate
+from services.knowledge_base.bases.schemas import (
+    KnowledgeBaseCreate,
+    KnowledgeBaseOut,
+    KnowledgeBaseSort,
+    KnowledgeBaseUpdate,
+)
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession, is_unique_violation
 from shared.database.tables.knowledge import KnowledgeBase
@@ -19,10 +24,10 @@ _NAME = "uq_knowledge_bases_tenant_id_name"
 
 
 async def list_bases(
-    session: ReadSession, *, name: str | None, limit: int, cursor: str | None
+    session: ReadSession, *, name: str | None, limit: int, cursor: str | None, sort: KnowledgeBaseSort
 ) -> Page[KnowledgeBaseOut]:
-    before = decode_cursor(cursor, UUID)[0] if cursor else None
-    rows = await repository.list_bases(session, name=name, before=before, limit=limit + 1)
+    after = decode_cursor(cursor, UUID)[0] if cursor else None
+    rows = await repository.list_bases(session, name=name, after=after, limit=limit + 1, sort=sort)
     counts = await repository.count_contents(session, [row.id for row in rows])
     return page(rows, limit, lambda row: _out(row, *counts.get(row.id, (0, 0))), lambda row: (row.id,))
 
