@@ -1,6 +1,7 @@
 """Loopback ports: the inner ones are found once and remembered, the public one is the person's choice."""
 
 import contextlib
+import random
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from cli.stack.errors import StackError
 from cli.stack.files import read_json, write_json
 
 LOOPBACK = "127.0.0.1"
+_OUR_RANGE = range(20_000, 32_000)  # below what Linux and macOS give to outgoing connections
 
 
 def is_free(port: int) -> bool:
@@ -24,9 +26,12 @@ def is_free(port: int) -> bool:
 
 
 def find_free() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on now. Not one that the system hands out by itself: until a server has started on
+    such a port, any outgoing connection of the machine may have taken it."""
+    while True:
+        port = random.choice(_OUR_RANGE)
+        if is_free(port):
+            return port
 
 
 class PortBook:
