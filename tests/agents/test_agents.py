@@ -12,6 +12,8 @@ from shared.kit.ids import new_id
 from tests.agents.conftest import Things
 from tests.support.platform import Account, Platform
 
+# The same in every process that collects these tests.
+SOME_ID = "0189d6ab-5d5f-7d3c-8f5e-0123456789ab"
 AGENTS = "/api/v1/agents"
 
 
@@ -306,11 +308,11 @@ async def test_roles_bound_what_may_be_done(
         ("GET", ""),
         ("POST", ""),
         ("GET", "/tools"),
-        ("GET", f"/{uuid4()}"),
-        ("PUT", f"/{uuid4()}"),
-        ("DELETE", f"/{uuid4()}"),
-        ("POST", f"/{uuid4()}/clone"),
-        ("POST", f"/{uuid4()}/test"),
+        ("GET", f"/{SOME_ID}"),
+        ("PUT", f"/{SOME_ID}"),
+        ("DELETE", f"/{SOME_ID}"),
+        ("POST", f"/{SOME_ID}/clone"),
+        ("POST", f"/{SOME_ID}/test"),
     ],
 )
 async def test_nothing_without_signing_in(client: httpx.AsyncClient, method: str, path: str) -> None:

@@ -93,6 +93,13 @@ async def test_the_application_neither_reads_nor_writes_another_tenant(
             )
 
 
+@pytest.mark.parametrize("table", ["users", "tenants"])
+async def test_the_application_removes_no_person_and_no_tenant(platform: Platform, ada: Account, table: str) -> None:
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with platform.resources.database.write(Scope(ada.tenant_id, ada.user_id)) as session:
+            await session.execute(text(f"DELETE FROM {table}"))
+
+
 async def test_interleaved_transactions_with_rollbacks_never_show_foreign_rows(
     platform: Platform, settings: Settings, ada: Account, bob: Account
 ) -> None:

@@ -31,7 +31,6 @@ class Agent(Identified, TenantOwned, Timestamped, Base):
     max_iterations: Mapped[int]
     allow_delegation: Mapped[bool]
     suggested_prompts: Mapped[list[Any]]
-    is_public: Mapped[bool] = mapped_column(default=False, server_default="false")
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     created_by: Mapped[UUID | None]
 

@@ -81,6 +81,8 @@ def upgrade() -> None:
         f" WHERE m.user_id = users.id AND m.tenant_id = {CURRENT_TENANT})",
         check=f"id = {CURRENT_USER}",
     )
+    # No route removes a tenant or a person; what the application never does, it may not do.
+    op.execute(f"REVOKE DELETE ON tenants, users FROM {APP_ROLE}")
     op.execute(f"GRANT SELECT, INSERT, DELETE ON signing_keys TO {APP_ROLE}")
     for name, signature in PLAIN_FUNCTIONS:
         op.execute((SQL / f"{name}.sql").read_text())
