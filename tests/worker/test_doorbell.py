@@ -37,11 +37,13 @@ async def test_unheard_rings_do_not_pile_up(platform: Platform) -> None:
 
 
 async def test_nobody_waits_for_a_redis_that_is_away() -> None:
-    bell = Doorbell(Redis(host="127.0.0.1", port=1))
+    redis = Redis(host="127.0.0.1", port=1)
+    bell = Doorbell(redis)
     async with asyncio.timeout(0.1):
         for _ in range(100):
             await bell.ring()
     await bell.close()
+    await redis.aclose()
 
 
 async def test_a_full_worker_passes_it_on(yard: Yard) -> None:

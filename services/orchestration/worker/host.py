@@ -35,7 +35,7 @@ _POLL = 2.0
 _PASS_ON = 0.1
 _PASSES_PER_POLL = 5
 _LET_GO = 2.0
-_GIVEN_UP = 300.0
+_GIVEN_UP = 300.0  # how long the database is waited for to hand over what was given up while it was away
 
 
 class Queue(Protocol):

@@ -61,7 +61,7 @@ class Worker:
         self._parts: _Parts | None = None
 
     def hear(self) -> None:
-        """The doorbell rang. Before `run` has begun there is nobody who could open, and `run` looks by itself."""
+        """The doorbell rang. Before `run` has begun it is ignored: `run` begins by looking."""
         if self._parts is not None:
             self._parts.host.hear()
 
