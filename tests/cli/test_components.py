@@ -229,8 +229,9 @@ class TestLife:
             async def probe(self) -> bool:
                 raise StackError("It is broken.", "Mend it.")
 
-        (tmp_path / "b").mkdir()
-        good: Component = Postgres(tmp_path, port=find_free(), password="x", log=tmp_path / "good.log")
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        good: Component = Postgres(tmp_path / "a", port=find_free(), password="x", log=tmp_path / "good.log")
         broken = Broken(tmp_path / "b", port=find_free(), password="x", log=tmp_path / "broken.log")
         with pytest.raises(StackError, match="It is broken"):
             start_all(good, broken)

@@ -19,7 +19,7 @@ def fresh_provider(provider: FakeModelServer) -> None:
     provider.reset()
 
 
-@pytest.fixture(scope="session", params=["one", "split"])
+@pytest.fixture(scope="module", params=["one", "split"])
 async def product(
     request: pytest.FixtureRequest,
     settings: Settings,
@@ -33,7 +33,7 @@ async def product(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def mortal(
     settings: Settings, provider: FakeModelServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Product]:

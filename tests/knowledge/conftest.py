@@ -20,7 +20,7 @@ async def other(platform: Platform, bob: Account) -> Library:
     return await Library.of(platform, bob)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def embeddings(platform: Platform) -> None:
     """The embedding model's files are there."""
     await ensure_embeddings(platform.settings.cache, lambda _: None)

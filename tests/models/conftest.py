@@ -26,14 +26,14 @@ def provider(provider_process: FakeModelServer) -> FakeModelServer:
     return provider_process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def settings(settings: Settings, provider_process: FakeModelServer) -> Settings:
     """With a local model, played by the fake provider, whose other doors may be reached too."""
     local = {"llm_base_url": provider_process.base_url, "llm_api_key": SecretStr("local-key"), "llm_model": "served"}
     return settings.model_copy(update={"allowed_hosts": "127.0.0.1:*", **local})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def platform(settings: Settings) -> AsyncGenerator[Platform]:
     async with open_platform(settings) as opened:
         yield opened

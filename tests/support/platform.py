@@ -89,16 +89,17 @@ class Platform:
         return Account(UUID(me["id"]), UUID(me["tenant"]["id"]), email, token)
 
 
-async def create_database(stack: Stack, name: str) -> tuple[str, str]:
-    """A fresh migrated database; gives the owner's and the application's URL of it."""
+async def create_database(stack: Stack, name: str, template: str | None = None) -> tuple[str, str]:
+    """A fresh migrated database, or a copy of `template`; gives the owner's and the application's URL of it."""
     server = create_async_engine(asyncpg_url(stack.database_url), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     async with server.connect() as connection:
-        await connection.execute(text(f'CREATE DATABASE "{name}"'))
+        await connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template1"}"'))
     await server.dispose()
     owner = asyncpg_url(stack.database_url).set(database=name)
     app = owner.set(username=APP_ROLE, password=APP_PASSWORD)
     urls = owner.render_as_string(hide_password=False), app.render_as_string(hide_password=False)
-    await migrate(*urls)
+    if template is None:
+        await migrate(*urls)
     return urls
 
 

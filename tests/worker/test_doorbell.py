@@ -3,7 +3,8 @@ import statistics
 
 from redis.asyncio import Redis
 
-from shared.tasks.doorbell import WAKE_QUEUE, Doorbell
+from shared.kit.json import dumps, loads
+from shared.tasks.doorbell import WAKE_QUEUE, Doorbell, wake_message
 from tests.support.platform import Platform
 from tests.worker.processes import Yard, eventually
 
@@ -63,3 +64,20 @@ async def test_a_full_worker_passes_it_on(yard: Yard) -> None:
         await asyncio.sleep(0.7)
 
     assert statistics.median(waits) < 0.5, waits
+
+
+async def test_what_is_no_message_of_ours_makes_nobody_deaf(yard: Yard) -> None:
+    worker = await yard.start()
+    redis = yard.platform.resources.redis
+    strange = loads(wake_message()) | {"content-type": "application/data", "content-encoding": "binary"}
+    await redis.lpush(WAKE_QUEUE, "not JSON", dumps(strange))
+
+    async def is_heard() -> bool:
+        rings = await worker.metric("quarterdeck_worker_rings_total")
+        await yard.all_ended([await yard.submit(seconds=0)], within=10)
+        await asyncio.sleep(0.1)
+        return await worker.metric("quarterdeck_worker_rings_total") > rings
+
+    await asyncio.sleep(1)
+    await eventually(is_heard, within=20)
+    assert "starts again" in worker.log.read_text(), "the listener was ended by it"
