@@ -20,6 +20,7 @@ from shared.executions.cancel import cancel
 from shared.executions.statuses import Lane
 from shared.executions.submit import Ring, submit
 from shared.kit.settings import Settings
+from shared.tasks.doorbell import WAKE_QUEUE
 from tests.executions.support import LedgerView, submission
 from tests.fixtures.stack import ROOT
 from tests.support.platform import Account, Platform
@@ -175,6 +176,7 @@ class Yard:
 @asynccontextmanager
 async def open_yard(platform: Platform, account: Account, view: LedgerView, directory: Path) -> AsyncGenerator[Yard]:
     await view.run("UPDATE executions SET status = 'cancelled' WHERE status IN ('queued', 'running')")
+    await platform.resources.redis.delete(WAKE_QUEUE)
     yard = Yard(platform, account, view, directory)
     try:
         yield yard

@@ -49,10 +49,16 @@ class DoorbellListener:
             try:
                 # Reconnects by itself when Redis goes and comes back; returns only for a fault of its own.
                 self._worker().start()
+                self._forget_messages()
             except Exception:
                 log.exception("the doorbell's listener failed")
             log.warning("the doorbell's listener starts again")
             time.sleep(_RESTART)
+
+    def _forget_messages(self) -> None:
+        """A message that Celery cannot take would be put back and end the listener again. None of them is missed."""
+        with self._app.connection_for_write() as connection:
+            connection.default_channel.queue_purge(WAKE_QUEUE)
 
     def _worker(self) -> Any:
         return self._app.WorkController(
