@@ -10,10 +10,10 @@ from shared.database.session import WriteSession
 from shared.database.tables.agents import Agent
 from shared.executions.schemas import ExecutionSummary
 from shared.executions.snapshot import snapshot_agent_job
-from shared.executions.statuses import ExecutionKind
 from shared.executions.submit import Submission, find_submitted, submit
 from shared.kit.json import JsonObject
 from shared.web.context import correlation_id
+from shared.workflow.states import ExecutionKind
 
 _NODE = "agent"
 

@@ -13,7 +13,7 @@ from shared.database.tables.agents import Agent
 from shared.database.tables.ledger import CallRow, ExecutionRow
 from shared.database.tables.models import Model
 from shared.database.tables.workflows import Workflow
-from shared.executions.statuses import CallStatus, ExecutionStatus
+from shared.workflow.states import CallStatus, ExecutionStatus
 
 _ENDED = [status.value for status in ExecutionStatus if status.ended]
 _RAN = ExecutionRow.status.in_(_ENDED) & ExecutionRow.started_at.is_not(None) & ExecutionRow.finished_at.is_not(None)

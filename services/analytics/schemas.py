@@ -3,8 +3,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.executions.statuses import ExecutionKind, ExecutionStatus
 from shared.web.schemas import Money, ResponseModel, Timestamp
+from shared.workflow.states import ExecutionKind, ExecutionStatus
 
 
 class Grouping(StrEnum):

@@ -20,7 +20,7 @@ from services.analytics.schemas import (
     WorkflowPerformanceReport,
 )
 from shared.database.session import ReadSession
-from shared.executions.statuses import ExecutionKind, ExecutionStatus
+from shared.workflow.states import ExecutionKind, ExecutionStatus
 
 
 async def summary(session: ReadSession, period: Period) -> Summary:

@@ -7,7 +7,7 @@ from services.execution_monitoring.schemas import ExecutionFilter, ExecutionSort
 from shared.database.session import ReadSession
 from shared.database.tables.ledger import CallRow, EventRow, ExecutionRow, StepRow
 from shared.database.tables.workflows import Workflow
-from shared.executions.statuses import CallKind
+from shared.workflow.states import CallKind
 
 
 async def list_executions(

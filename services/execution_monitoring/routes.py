@@ -11,10 +11,10 @@ from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
 from shared.executions.errors import ExecutionNotFound, WorkflowNotFound
 from shared.executions.schemas import CallOut, ExecutionSummary
-from shared.executions.statuses import CallKind
 from shared.web.dependencies import ReadDb, requires
 from shared.web.errors import responses
 from shared.web.pagination import Cursor, Limit, Page
+from shared.workflow.states import CallKind
 
 router = APIRouter(tags=["executions"])
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from shared.executions.schemas import EventStep, ExecutionOut, StepOut
-from shared.executions.statuses import ExecutionKind, ExecutionStatus
 from shared.web.errors import ErrorDetail, Invalid
 from shared.web.schemas import Moment, ResponseModel, Text, Timestamp
+from shared.workflow.states import ExecutionKind, ExecutionStatus
 
 
 class ExecutionSort(StrEnum):

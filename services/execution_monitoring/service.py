@@ -15,8 +15,8 @@ from shared.executions.errors import WorkflowNotFound
 from shared.executions.events import wire
 from shared.executions.reading import find_execution
 from shared.executions.schemas import CallOut, ExecutionOut, ExecutionSummary, StepOut
-from shared.executions.statuses import CallKind
 from shared.web.pagination import Page, decode_cursor, page
+from shared.workflow.states import CallKind
 
 
 async def list_executions(

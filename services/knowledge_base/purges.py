@@ -18,13 +18,13 @@ from shared.database.session import ReadSession, Scope, WriteSession
 from shared.database.tables.knowledge import KnowledgePurge
 from shared.database.tables.ledger import ExecutionRow
 from shared.executions.jobs import JobContext, JobFailed
-from shared.executions.statuses import ExecutionKind, ExecutionStatus, Lane
 from shared.executions.submit import Ring, Submission, submit
 from shared.kit.json import Json, JsonObject
 from shared.kit.logging import get_logger
 from shared.knowledge.errors import VectorStoreUnavailable
 from shared.web.context import correlation_id
 from shared.web.resources import Resources
+from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
 
 log = get_logger(__name__)
 

@@ -6,8 +6,8 @@ import shared.llm.embeddings as _embeddings
 from services.knowledge_base import purges
 from services.knowledge_base.ingestion.ingest import Ingestion
 from shared.executions.jobs import JobContext, job
-from shared.executions.statuses import ExecutionKind
 from shared.kit.json import Json
+from shared.workflow.states import ExecutionKind
 
 __all__ = ["_embeddings", "ingest"]
 

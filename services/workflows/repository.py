@@ -8,7 +8,7 @@ from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.ledger import ExecutionRow
 from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.executions.errors import VersionNotFound, WorkflowNotFound
-from shared.executions.statuses import ExecutionStatus
+from shared.workflow.states import ExecutionStatus
 
 _OPEN = [status.value for status in ExecutionStatus if not status.ended]
 

@@ -7,12 +7,12 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from shared.executions.schemas import ExecutionSummary
-from shared.executions.statuses import ExecutionStatus
 from shared.kit.json import JsonObject, canonical
 from shared.kit.storable import storable
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
 from shared.workflow.graph import Graph
 from shared.workflow.problems import Severity
+from shared.workflow.states import ExecutionStatus
 
 MAX_GRAPH_BYTES = 1_000_000
 _MAX_VERSION = 2**31 - 1

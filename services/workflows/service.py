@@ -26,7 +26,6 @@ from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.executions.schemas import ExecutionOut, ExecutionSummary
 from shared.executions.snapshot import workflow_problems
 from shared.executions.start import WorkflowStart, start_workflow
-from shared.executions.statuses import ExecutionStatus
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
@@ -36,6 +35,7 @@ from shared.web.pagination import Page, decode_cursor, page
 from shared.web.resources import Resources
 from shared.workflow.graph import Graph
 from shared.workflow.problems import Problem, Severity
+from shared.workflow.states import ExecutionStatus
 from shared.workflow.validate import References, validate_graph
 
 

@@ -10,8 +10,8 @@ from shared.database.tables.ledger import EventRow, ExecutionRow
 from shared.events.hub import Hub
 from shared.executions.errors import ExecutionNotFound
 from shared.executions.events import wire
-from shared.executions.statuses import ExecutionStatus
 from shared.kit.json import JsonObject
+from shared.workflow.states import ExecutionStatus
 
 # Redis may be away, and a publisher may die between its commit and its publishing: so Postgres is asked now and then.
 POLL_SECONDS = 2.0

@@ -10,8 +10,8 @@ from shared.database.session import WriteSession
 from shared.database.tables.ledger import EventRow, ExecutionRow
 from shared.executions.errors import ExecutionEnded, ExecutionNotFound
 from shared.executions.events import announce
-from shared.executions.statuses import ExecutionStatus
 from shared.kit.clock import utcnow
+from shared.workflow.states import ExecutionStatus
 
 
 async def cancel(session: WriteSession, execution_id: UUID, redis: Redis) -> ExecutionRow:

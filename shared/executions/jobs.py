@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from shared.database.session import Database
-from shared.executions.statuses import ExecutionKind
 from shared.kit.json import Json, JsonObject
 from shared.web.resources import Resources
+from shared.workflow.states import ExecutionKind
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

@@ -6,16 +6,16 @@ from uuid import UUID
 
 from pydantic import ConfigDict, computed_field
 
-from shared.executions.statuses import (
-    CallEffect,
+from shared.web.schemas import Money, ResponseModel, Timestamp
+from shared.workflow.states import (
     CallKind,
     CallStatus,
+    Effect,
     ExecutionKind,
     ExecutionStatus,
     Lane,
     StepStatus,
 )
-from shared.web.schemas import Money, ResponseModel, Timestamp
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
@@ -95,7 +95,7 @@ class CallSummary(_Timed):
     step_id: UUID
     key: str
     kind: CallKind
-    effect: CallEffect
+    effect: Effect
     name: str
     model_id: UUID | None
     agent_id: UUID | None

@@ -12,10 +12,10 @@ from shared.database.tables.ledger import ExecutionRow
 from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.executions.errors import VersionNotFound, WorkflowNotFound
 from shared.executions.snapshot import snapshot_workflow
-from shared.executions.statuses import ExecutionKind
 from shared.executions.submit import Submission, find_submitted, submit
 from shared.kit.json import JsonObject
 from shared.web.context import correlation_id
+from shared.workflow.states import ExecutionKind
 
 
 @dataclass(frozen=True, slots=True)

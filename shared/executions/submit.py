@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.ledger import EventRow, ExecutionRow
 from shared.executions.errors import IdempotencyMismatch
-from shared.executions.statuses import ExecutionKind, ExecutionStatus, Lane
 from shared.kit.ids import new_id
 from shared.kit.json import Json, JsonObject, content_hash
 from shared.kit.storable import storable
+from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
 
 Ring = Callable[[], Awaitable[None]]
 

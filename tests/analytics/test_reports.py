@@ -17,8 +17,8 @@ from services.analytics.module import SERVICE
 from shared.database.tables.agents import Agent
 from shared.database.tables.models import Model
 from shared.database.tables.workflows import Workflow
-from shared.executions.statuses import ExecutionKind, ExecutionStatus
 from shared.kit.ids import new_id
+from shared.workflow.states import ExecutionKind, ExecutionStatus
 from tests.monitoring.seeding import Seeder
 from tests.support.platform import Account, Platform
 

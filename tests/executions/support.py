@@ -8,9 +8,9 @@ import asyncpg
 from shared.database.session import Scope
 from shared.database.tables.ledger import ExecutionRow
 from shared.database.url import asyncpg_url
-from shared.executions.statuses import ExecutionKind, Lane
 from shared.executions.submit import Submission, submit
 from shared.kit.json import loads
+from shared.workflow.states import ExecutionKind, Lane
 from tests.support.platform import Account, Platform
 
 WORKFLOW_ID = UUID(int=7)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from shared.database.session import Scope
 from shared.executions.cancel import cancel
-from shared.executions.statuses import Lane
+from shared.workflow.states import Lane
 from tests.executions.lab import ALL, Lab
 from tests.executions.support import LedgerView, queue
 from tests.support.platform import Account, Platform

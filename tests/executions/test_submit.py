@@ -11,8 +11,8 @@ from shared.database.session import Scope
 from shared.executions import statuses
 from shared.executions.errors import IdempotencyMismatch
 from shared.executions.schemas import ExecutionOut
-from shared.executions.statuses import ExecutionKind
 from shared.executions.submit import find_submitted, submit
+from shared.workflow.states import ExecutionKind
 from tests.executions.support import LedgerView, no_ring, queue, submission
 from tests.support.platform import Account, Platform
 
@@ -135,7 +135,7 @@ async def test_fifty_at_once_with_many_keys_make_one_execution_a_key(
         (statuses.ExecutionStatus, ports.ExecutionStatus),
         (statuses.StepStatus, ports.StepStatus),
         (statuses.CallKind, ports.CallKind),
-        (statuses.CallEffect, ports.Effect),
+        (statuses.Effect, ports.Effect),
         (statuses.CallStatus, ports.CallStatus),
     ],
 )

@@ -17,10 +17,10 @@ import httpx
 from cli.stack.ports import find_free
 from shared.database.session import Scope
 from shared.executions.cancel import cancel
-from shared.executions.statuses import Lane
 from shared.executions.submit import Ring, submit
 from shared.kit.settings import Settings
 from shared.tasks.doorbell import WAKE_QUEUE
+from shared.workflow.states import Lane
 from tests.executions.support import LedgerView, submission
 from tests.fixtures.stack import ROOT
 from tests.support.platform import Account, Platform

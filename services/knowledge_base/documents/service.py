@@ -31,7 +31,6 @@ from services.knowledge_base.ingestion.extract.model import DocumentFormat, Extr
 from services.knowledge_base.ingestion.extract.sniff import check_head
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
-from shared.executions.statuses import ExecutionKind, Lane
 from shared.executions.submit import Ring, Submission, find_submitted, submit
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
@@ -40,6 +39,7 @@ from shared.web.context import correlation_id
 from shared.web.errors import AppError, ErrorDetail
 from shared.web.pagination import Page, decode_cursor, page
 from shared.web.resources import Resources
+from shared.workflow.states import ExecutionKind, Lane
 
 _HEAD = 2048
 _UNKNOWN = "application/octet-stream"  # until it is read

@@ -7,51 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from shared.kit.json import Json, JsonObject
-
-
-class ExecutionStatus(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    WAITING = "waiting"
-    PAUSED = "paused"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class StepStatus(StrEnum):
-    RUNNING = "running"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-
-
-class CallKind(StrEnum):
-    LLM = "llm"
-    TOOL = "tool"
-    KNOWLEDGE = "knowledge"
-    HTTP = "http"
-
-
-class CallStatus(StrEnum):
-    STARTED = "started"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
-class Effect(StrEnum):
-    """`read` may repeat; `idempotent` repeats with the same key; `once` is never made twice."""
-
-    READ = "read"
-    IDEMPOTENT = "idempotent"
-    ONCE = "once"
+from shared.workflow.states import CallKind, CallStatus, Effect, ExecutionStatus, StepStatus
 
 
 class Superseded(Exception):

@@ -23,11 +23,11 @@ from services.orchestration.worker.host import Host
 from services.orchestration.worker.http import serve
 from services.orchestration.worker.leases import CancelHints, Heartbeat
 from services.orchestration.worker.reaper import Reaper
-from shared.executions.statuses import Lane
 from shared.kit.ids import new_id
 from shared.kit.logging import get_logger
 from shared.kit.settings import Settings
 from shared.tasks.doorbell import Doorbell
+from shared.workflow.states import Lane
 
 log = get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""The words of the ledger, as the API speaks them."""
+"""The words of the ledger: what states there are, for the engine, the database and the API alike."""
 
 from enum import StrEnum
 
@@ -49,7 +49,9 @@ class CallKind(StrEnum):
     HTTP = "http"
 
 
-class CallEffect(StrEnum):
+class Effect(StrEnum):
+    """`read` may repeat; `idempotent` repeats with the same key; `once` is never made twice."""
+
     READ = "read"
     IDEMPOTENT = "idempotent"
     ONCE = "once"
