@@ -1,17 +1,16 @@
 """All queries on agents. Row-level security narrows each of them to the caller's tenant."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, delete, func, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, cast, delete, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import JSONPATH
-from sqlalchemy.orm import InstrumentedAttribute
 
 from services.agents.schemas import AgentSort
 from shared.database.session import ReadSession, WriteSession
+from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.agents import Agent, AgentKnowledgeBase
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.models import Model
@@ -24,27 +23,12 @@ _NAMES_AGENT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sorting:
-    """By this column, then by id. `read` makes a value of the column from what a cursor holds."""
-
-    column: InstrumentedAttribute[Any]
-    descending: bool
-    read: Callable[[str], Any]
-
-
-def _name(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("no name has a NUL")
-    return value
-
-
 SORTINGS = {
-    AgentSort.NEWEST: Sorting(Agent.created_at, True, datetime.fromisoformat),
-    AgentSort.OLDEST: Sorting(Agent.created_at, False, datetime.fromisoformat),
-    AgentSort.NAME: Sorting(Agent.name, False, _name),
-    AgentSort.NAME_DOWN: Sorting(Agent.name, True, _name),
-    AgentSort.CHANGED: Sorting(Agent.updated_at, True, datetime.fromisoformat),
+    AgentSort.NEWEST: by_time(Agent.created_at, Agent.id, descending=True),
+    AgentSort.OLDEST: by_time(Agent.created_at, Agent.id, descending=False),
+    AgentSort.NAME: by_name(Agent.name, Agent.id, descending=False),
+    AgentSort.NAME_DOWN: by_name(Agent.name, Agent.id, descending=True),
+    AgentSort.CHANGED: by_time(Agent.updated_at, Agent.id, descending=True),
 }
 
 
@@ -73,16 +57,7 @@ class Filters:
 async def agents(
     session: ReadSession, filters: Filters, sorting: Sorting, after: tuple[Any, UUID] | None, limit: int
 ) -> Sequence[Agent]:
-    keys = (sorting.column, Agent.id)
-    statement = (
-        select(Agent)
-        .where(*filters.conditions())
-        .order_by(*(key.desc() if sorting.descending else key for key in keys))
-        .limit(limit)
-    )
-    if after is not None:
-        place = tuple_(*keys)
-        statement = statement.where(place < after if sorting.descending else place > after)
+    statement = sorting.page(select(Agent).where(*filters.conditions()), after, limit)
     return (await session.scalars(statement)).all()
 
 

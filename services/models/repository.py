@@ -1,18 +1,18 @@
 """All queries on models. Row-level security narrows each of them to the caller's tenant."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, cast, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Date, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONPATH
-from sqlalchemy.orm import InstrumentedAttribute
 
 from services.models.schemas import ModelSort
 from shared.database.session import ReadSession, WriteSession
+from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.agents import Agent
 from shared.database.tables.ledger import CallRow
 from shared.database.tables.models import Model
@@ -23,26 +23,11 @@ from shared.llm.settings import Provider
 _NAMES_MODEL = "$.nodes[*].config ? (@.manager_model_id == $model)"
 
 
-@dataclass(frozen=True, slots=True)
-class Sorting:
-    """By this column, then by id. `read` makes a value of the column from what a cursor holds."""
-
-    column: InstrumentedAttribute[Any]
-    descending: bool
-    read: Callable[[str], Any]
-
-
-def _name(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("no name has a NUL")
-    return value
-
-
 SORTINGS = {
-    ModelSort.NEWEST: Sorting(Model.created_at, True, datetime.fromisoformat),
-    ModelSort.OLDEST: Sorting(Model.created_at, False, datetime.fromisoformat),
-    ModelSort.NAME: Sorting(Model.name, False, _name),
-    ModelSort.NAME_DOWN: Sorting(Model.name, True, _name),
+    ModelSort.NEWEST: by_time(Model.created_at, Model.id, descending=True),
+    ModelSort.OLDEST: by_time(Model.created_at, Model.id, descending=False),
+    ModelSort.NAME: by_name(Model.name, Model.id, descending=False),
+    ModelSort.NAME_DOWN: by_name(Model.name, Model.id, descending=True),
 }
 
 
@@ -63,16 +48,7 @@ class Filters:
 async def models(
     session: ReadSession, filters: Filters, sorting: Sorting, after: tuple[Any, UUID] | None, limit: int
 ) -> Sequence[Model]:
-    keys = (sorting.column, Model.id)
-    statement = (
-        select(Model)
-        .where(*filters.conditions())
-        .order_by(*(key.desc() if sorting.descending else key for key in keys))
-        .limit(limit)
-    )
-    if after is not None:
-        place = tuple_(*keys)
-        statement = statement.where(place < after if sorting.descending else place > after)
+    statement = sorting.page(select(Model).where(*filters.conditions()), after, limit)
     return (await session.scalars(statement)).all()
 
 
