@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from services.orchestration.engine import ports
 from shared.database.session import Scope
-from shared.executions import statuses
 from shared.executions.errors import IdempotencyMismatch
 from shared.executions.schemas import ExecutionOut
 from shared.executions.submit import find_submitted, submit
@@ -127,20 +125,6 @@ async def test_fifty_at_once_with_many_keys_make_one_execution_a_key(
         "SELECT idempotency_key, count(*) AS n FROM executions WHERE idempotency_key = ANY ($1) GROUP BY 1", keys
     )
     assert {row["idempotency_key"]: row["n"] for row in stored} == dict.fromkeys(keys, 1)
-
-
-@pytest.mark.parametrize(
-    ("ours", "the_engines"),
-    [
-        (statuses.ExecutionStatus, ports.ExecutionStatus),
-        (statuses.StepStatus, ports.StepStatus),
-        (statuses.CallKind, ports.CallKind),
-        (statuses.Effect, ports.Effect),
-        (statuses.CallStatus, ports.CallStatus),
-    ],
-)
-def test_the_api_speaks_the_engines_words(ours: Any, the_engines: Any) -> None:
-    assert {member.value for member in ours} == {member.value for member in the_engines}
 
 
 async def test_nothing_is_submitted_in_anothers_name(platform: Platform, ada: Account, bob: Account) -> None:
