@@ -19,9 +19,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`idle_seconds` stays below the keep-alive of the services' servers (uvicorn: 5 s), so that a connection
-
-    is rarely taken at the very moment at which the other side closes it.
+    """`idle_seconds` stays below the keep-alive of the services' servers, so that no connection is taken at the very
+    moment at which the other side closes it.
     """
 
     connections: int = 2000

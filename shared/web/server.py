@@ -17,6 +17,9 @@ from uvicorn.importer import import_from_string
 from shared.web.http_protocol import BoundedHttpProtocol
 
 GRACE_SECONDS = 5
+# Well above the 5 s after which common clients drop an idle connection themselves: at the same age, both sides would
+# now and then meet, and a POST that is on its way when the server closes cannot be sent again.
+KEEP_ALIVE_SECONDS = 30
 MAX_FRAME_BYTES = 1024 * 1024
 
 
@@ -97,6 +100,7 @@ def make_server(app: ASGIApp, *, host: str, port: int, behind_proxy: bool = Fals
         log_level="warning",
         server_header=False,
         proxy_headers=behind_proxy,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Server(config, streams)
