@@ -1,7 +1,8 @@
 """Stock crewAI: `python -m benchmarks.baselines.stock_crew BASE_URL RUNS` prints its CPU milliseconds per run.
 
-The same crew by crewAI's own `Crew.kickoff`, as its documentation shows it: its own LLM class, fresh objects a run,
-nothing adjusted but telemetry, which would leave the machine.
+The same crew by crewAI's own `Crew.kickoff`, as its documentation shows it: its own LLM class, fresh objects for each
+run with one LLM for all three agents (one each would cost twice as much), nothing adjusted but telemetry, which would
+leave the machine.
 """
 
 import os
@@ -16,9 +17,8 @@ from benchmarks.crew import ROLES, agent, task
 
 
 def run(base_url: str, topic: str) -> str:
-    agents = [
-        Agent(**agent(role), llm=LLM(model="openai/fake", base_url=base_url, api_key="benchmark")) for role in ROLES
-    ]
+    llm = LLM(model="openai/fake", base_url=base_url, api_key="benchmark")
+    agents = [Agent(**agent(role), llm=llm) for role in ROLES]
     tasks = [Task(**task(role, topic), agent=each) for role, each in zip(ROLES, agents, strict=True)]
     return Crew(agents=agents, tasks=tasks).kickoff().raw
 
