@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cli.stack.chroma import Chroma
 from cli.stack.component import Component
-from cli.stack.llm import LanguageModel
 from cli.stack.ports import find_free
 from cli.stack.postgres import Postgres
 from cli.stack.valkey import Valkey
@@ -58,11 +57,6 @@ def start_valkey(directory: Path) -> Running:
 def start_chroma(directory: Path) -> Running:
     directory.mkdir(parents=True, exist_ok=True)
     return _start(Chroma(directory, port=find_free(), log=directory / "chroma.log"))
-
-
-def start_language_model(weights: Path, directory: Path, *, api_key: str, model: str = "local") -> Running:
-    directory.mkdir(parents=True, exist_ok=True)
-    return _start(LanguageModel(weights, model=model, port=find_free(), api_key=api_key, log=directory / "llm.log"))
 
 
 def start_all(*components: Component) -> list[Running]:

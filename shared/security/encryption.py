@@ -71,7 +71,3 @@ class Cipher:
         except (InvalidTag, KeyError, IndexError, ValueError) as error:
             raise CannotDecrypt from error
         return plain.decode()
-
-    def needs_resealing(self, value: bytes) -> bool:
-        """Whether `value` was sealed with a key that is no longer the first."""
-        return value[2 : 2 + value[1]].decode() != self._current

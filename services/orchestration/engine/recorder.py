@@ -1,6 +1,7 @@
 """Steps' states, as they become records and lines of the stream."""
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from services.orchestration.engine import events
@@ -21,17 +22,7 @@ class StepRecorder:
 
     def start(self, node: str, type_: str, name: str, told: Json) -> StepRecord:
         now = utcnow()
-        record = StepRecord(
-            id=new_id(),
-            node=node,
-            type=type_,
-            path="",
-            attempt=1,
-            generation=1,
-            status=StepStatus.RUNNING,
-            input=told,
-            started_at=now,
-        )
+        record = _first(node, type_, StepStatus.RUNNING, input=told, started_at=now)
         self.running[record.id] = record
         self._writer.post(steps=(record,), events=(events.step_started(record, name, now),))
         return record
@@ -73,33 +64,13 @@ class StepRecorder:
     def run_at_once(self, node: str, type_: str, name: str, output: Json) -> None:
         """A step that began and ended in one."""
         now = utcnow()
-        record = StepRecord(
-            id=new_id(),
-            node=node,
-            type=type_,
-            path="",
-            attempt=1,
-            generation=1,
-            status=StepStatus.SUCCEEDED,
-            output=output,
-            started_at=now,
-            finished_at=now,
-        )
+        record = _first(node, type_, StepStatus.SUCCEEDED, output=output, started_at=now, finished_at=now)
         lines = (events.step_started(record, name, now), events.step_finished(record))
         self._writer.post(steps=(record,), events=lines)
 
     def skip(self, node: str, type_: str) -> None:
         now = utcnow()
-        record = StepRecord(
-            id=new_id(),
-            node=node,
-            type=type_,
-            path="",
-            attempt=1,
-            generation=1,
-            status=StepStatus.SKIPPED,
-            finished_at=now,
-        )
+        record = _first(node, type_, StepStatus.SKIPPED, finished_at=now)
         self._writer.post(steps=(record,), events=(events.step_skipped(record, now),))
 
     async def settle(self) -> None:
@@ -114,3 +85,29 @@ class StepRecorder:
         ended = replace(record, status=status, output=output, error=error, finished_at=utcnow())
         del self.running[record.id]
         self._writer.post(steps=(ended,), events=(events.step_finished(ended),))
+
+
+def _first(
+    node: str,
+    type_: str,
+    status: StepStatus,
+    *,
+    input: Json = None,
+    output: Json = None,
+    started_at: datetime | None = None,
+    finished_at: datetime | None = None,
+) -> StepRecord:
+    """The record of a node's first attempt."""
+    return StepRecord(
+        id=new_id(),
+        node=node,
+        type=type_,
+        path="",
+        attempt=1,
+        generation=1,
+        status=status,
+        input=input,
+        output=output,
+        started_at=started_at,
+        finished_at=finished_at,
+    )

@@ -64,11 +64,6 @@ class SchemaTools:
             raise errors.bad_output(self._label, f"the model gave {name!r} arguments that are no object")
         return str(name), cast(JsonObject, arguments)
 
-    def _unreadable(self, reply: ChatReply) -> errors.ProviderError:
-        if reply.finish_reason == "length":
-            return errors.cut_off(self._label)
-        return errors.bad_output(self._label, "the model did not choose a tool in the form asked for")
-
 
 def _ignore(_: Delta) -> None:
     """Streams without showing: the raw text of a choice is nothing to read."""
