@@ -24,6 +24,15 @@ class ExecutionKind(StrEnum):
     WORKFLOW = "workflow"
     AGENT_JOB = "agent_job"
     INGESTION = "ingestion"
+    REPLAY = "replay"
+
+
+class Origin(StrEnum):
+    """Why an execution was made of another one."""
+
+    RERUN = "rerun"
+    RETRY = "retry"
+    FORK = "fork"
 
 
 class Lane(StrEnum):
@@ -47,6 +56,7 @@ class CallKind(StrEnum):
     TOOL = "tool"
     KNOWLEDGE = "knowledge"
     HTTP = "http"
+    CODE = "code"
 
 
 class Effect(StrEnum):
@@ -61,3 +71,37 @@ class CallStatus(StrEnum):
     STARTED = "started"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+
+
+class WaitKind(StrEnum):
+    """What a step waits for. All but a timer and a child execution are inbox items, which a person answers."""
+
+    APPROVAL = "approval"
+    QUESTION = "question"
+    TOOL_APPROVAL = "tool_approval"
+    CALL_IN_DOUBT = "call_in_doubt"
+    BUDGET = "budget"
+    TIMER = "timer"
+    CHILD = "child"
+
+    @property
+    def asks_a_person(self) -> bool:
+        return self not in (WaitKind.TIMER, WaitKind.CHILD)
+
+
+class WaitStatus(StrEnum):
+    """`open` until one of the others, once: answered, past its time, or of an execution that has ended."""
+
+    OPEN = "open"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
+class Action(StrEnum):
+    """How a person settles an inbox item."""
+
+    ACCEPT = "accept"
+    EDIT = "edit"
+    IGNORE = "ignore"
+    RESPOND = "respond"

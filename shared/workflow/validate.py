@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from shared.kit.json import Json, JsonObject, canonical
 from shared.workflow.cel.values import is_map
-from shared.workflow.configs import NODE_CONFIGS, ConditionConfig, Config
+from shared.workflow.configs import NODE_CONFIGS
+from shared.workflow.configs.base import Config
+from shared.workflow.configs.values import ConditionConfig
 from shared.workflow.expressions import Expression, ExpressionError, Template, compile_expression, compile_template
 from shared.workflow.graph import Graph, Node, upstream
 from shared.workflow.inputs import check_inputs, check_schema, with_defaults

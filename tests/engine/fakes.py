@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from services.orchestration.adapters.http import OutboundHttp
+from services.orchestration.adapters.sandbox import BubblewrapSandbox
 from services.orchestration.engine.jobs import JobHandler
 from services.orchestration.engine.ports import (
     CallRecord,
@@ -269,7 +271,7 @@ class World:
     jobs: dict[str, JobHandler] = field(default_factory=dict[str, JobHandler])
 
     def runner(self, ledger: MemoryLedger) -> ExecutionRunner:
-        outside = Outside(self.models, self.tools, self.knowledge, self.agents)
+        outside = Outside(self.models, self.tools, self.knowledge, self.agents, OutboundHttp(), BubblewrapSandbox())
         return ExecutionRunner(ledger, outside, self.jobs)
 
     async def run(self, ledger: MemoryLedger) -> Outcome:

@@ -13,3 +13,7 @@ class CallInDoubt(StepAborted):
 
 class StepStopped(StepAborted):
     """The attempt is over, or the execution lost: whatever of it is still running may do no more."""
+
+
+class StepSuspended(StepAborted):
+    """The step waits for something. It goes on, from its start and by its records, when that has come."""

@@ -11,7 +11,16 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from shared.kit.json import Json, JsonObject
-from shared.workflow.states import CallKind, CallStatus, Effect, ExecutionStatus, StepStatus
+from shared.workflow.states import (
+    Action,
+    CallKind,
+    CallStatus,
+    Effect,
+    ExecutionStatus,
+    StepStatus,
+    WaitKind,
+    WaitStatus,
+)
 
 
 class Superseded(Exception):
@@ -105,6 +114,64 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom an inbox item is for: one person, or everybody of a role (None: whoever may answer). `escalate_after`
+    seconds after it was asked, if it is still open, it goes to the second pair."""
+
+    user_id: UUID | None = None
+    role: str | None = None
+    escalate_after: float | None = None
+    escalate_user_id: UUID | None = None
+    escalate_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An execution that a step starts and waits for: `spec` is a snapshot like the parent's own."""
+
+    name: str
+    spec: JsonObject
+    inputs: JsonObject
+    workflow_id: UUID | None = None
+    workflow_version: int | None = None
+    budget: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a wait was settled. Of a person: `action`, and what was given with it. Of a child execution: `value` is
+    `{"status", "output", "error"}`. Of a timer: nothing."""
+
+    action: Action | None = None
+    value: Json = None
+    by: UUID | None = None
+    at: datetime | None = None
+
+
+@dataclass(slots=True)
+class WaitRecord:
+    """Something a step waits for. `(step_id, key)` is unique; `key` is the same when the step is replayed.
+
+    `request` is what is shown to whoever answers, and `request_hash` its hash: an answer holds for nothing else.
+    A wait for a child execution has the child's `id`. An open one that is past `due_at` expires.
+    """
+
+    id: UUID
+    step_id: UUID
+    key: str
+    kind: WaitKind
+    title: str
+    request: Json
+    request_hash: str
+    status: WaitStatus
+    created_at: datetime
+    due_at: datetime | None = None
+    audience: Audience = Audience()
+    child: Child | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StepRef:
     node: str
     path: str
@@ -123,11 +190,15 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """The execution leaves `running`. Ends release the lease; `queued` hands it over to any worker."""
+    """The execution leaves `running` and its lease is released: it has ended, or is `queued` for any worker, or is
+    `paused`, or is `waiting`. The last becomes `queued` if a wait was settled after the holder looked: `wakes` is
+    what `ExecutionState.wakes` or `Ledger.waits` last said.
+    """
 
     status: ExecutionStatus
     output: Json = None
     error: JsonObject | None = None
+    wakes: int | None = None
 
 
 @dataclass(slots=True)
@@ -138,6 +209,7 @@ class LedgerBatch:
     calls: list[CallRecord] = field(default_factory=list["CallRecord"])
     events: list[EventRecord] = field(default_factory=list["EventRecord"])
     transition: Transition | None = None
+    waits: list[WaitRecord] = field(default_factory=list["WaitRecord"])
 
 
 @dataclass(slots=True)
@@ -153,6 +225,14 @@ class ExecutionState:
     created_at: datetime
     steps: list[StepRecord]
     calls: list[CallRecord]
+    waits: list[WaitRecord] = field(default_factory=list["WaitRecord"])
+    # How often a wait of this execution has been settled: see `Transition`.
+    wakes: int = 0
+    # Made of another execution on purpose, with something changed: records that do not fit any more are dropped.
+    forked: bool = False
+    # How many executions are above this one.
+    depth: int = 0
+    budget: JsonObject | None = None
 
 
 class Ledger(Protocol):
@@ -162,6 +242,10 @@ class Ledger(Protocol):
 
     async def write(self, batch: LedgerBatch) -> None:
         """Returns when the batch is durable."""
+        ...
+
+    async def waits(self) -> tuple[int, list[WaitRecord]]:
+        """How often a wait has been settled by now, and all waits of the execution as they stand."""
         ...
 
 
@@ -174,6 +258,7 @@ class ToolSpec:
     description: str
     parameters: JsonObject
     effect: Effect
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +373,64 @@ class Tools(Protocol):
     async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str: ...
 
 
+# --- requests and code ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """`connection_id` names a credential of the tenant's, which is bound to its host. `body` is text or JSON."""
+
+    method: str
+    url: str
+    headers: JsonObject
+    body: Json
+    effect: Effect
+    timeout: float
+    max_bytes: int
+    connection_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """`data` is the body when it is JSON, `text` is it always."""
+
+    status: int
+    headers: JsonObject
+    text: str
+    data: Json = None
+
+
+class Http(Protocol):
+    """Requests to the outside, through `shared/net`. An answer with any status is an answer; raises `CallFailed` when
+    there is none. `idempotency_key` is sent along unless the effect is `read`."""
+
+    async def send(self, tenant_id: UUID, request: HttpRequest, idempotency_key: str) -> HttpReply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """Python that defines `main(inputs)`; its answer is what that returns, as JSON."""
+
+    source: str
+    inputs: Json
+    timeout: float
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReply:
+    """`printed` is what the code wrote to its standard output and error, cut to measure."""
+
+    value: Json
+    printed: str
+
+
+class Sandbox(Protocol):
+    """Runs code apart from everything. Raises `CallFailed` with `sandbox_missing` where that is not possible."""
+
+    async def run(self, request: CodeRequest) -> CodeReply: ...
+
+
 # --- agents -----------------------------------------------------------------------------------------------
 
 
@@ -349,6 +492,19 @@ class CrewResult:
     tasks: tuple[TaskResult, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitRequest:
+    """`request` is shown to whoever answers. It expires at `due_at`, or `due_in` seconds after it was first made."""
+
+    kind: WaitKind
+    title: str
+    request: Json
+    due_at: datetime | None = None
+    due_in: float | None = None
+    audience: Audience = Audience()
+    child: Child | None = None
+
+
 class StepCalls(Protocol):
     """The journaled way out of a step. Everything a step or an agent does to the world goes through here.
 
@@ -379,6 +535,15 @@ class StepCalls(Protocol):
         self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
     ) -> list[Passage]: ...
 
+    async def http(self, request: HttpRequest) -> HttpReply: ...
+
+    async def code(self, request: CodeRequest) -> CodeReply: ...
+
+    async def wait(self, request: WaitRequest) -> WaitRecord:
+        """The settled wait (`answered` or `expired`), if it is on record. Else the step is suspended: this raises
+        `StepSuspended`, and the step's code runs again, from its start, when somebody has answered."""
+        ...
+
     def log(self, level: Literal["debug", "info", "warning", "error"], message: str, **data: Any) -> None: ...
 
 
@@ -396,6 +561,8 @@ class Outside:
     tools: Tools
     knowledge: Knowledge
     agents: AgentRuntime
+    http: Http
+    sandbox: Sandbox
 
 
 class StepAborted(BaseException):

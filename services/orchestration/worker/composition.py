@@ -6,8 +6,10 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from services.orchestration.adapters.http import OutboundHttp
 from services.orchestration.adapters.knowledge import KnowledgeBases
 from services.orchestration.adapters.models import ProviderModels
+from services.orchestration.adapters.sandbox import BubblewrapSandbox
 from services.orchestration.adapters.tools import BuiltinTools
 from services.orchestration.engine.ports import AgentRuntime, CrewPlan, CrewResult, Outside, StepCalls
 from shared.kit.logging import get_logger
@@ -64,6 +66,8 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
             tools=BuiltinTools(knowledge),
             knowledge=knowledge,
             agents=agents,
+            http=OutboundHttp(),
+            sandbox=BubblewrapSandbox(),
         )
     finally:
         await models.close()

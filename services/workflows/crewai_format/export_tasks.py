@@ -11,8 +11,8 @@ from services.workflows.crewai_format.errors import Fault, ProjectError
 from services.workflows.crewai_format.export_text import TextExport
 from services.workflows.crewai_format.project import CrewTask, Process
 from services.workflows.crewai_format.report import Code, Item, Report
-from shared.workflow.configs import AgentTaskConfig
-from shared.workflow.configs import CrewTask as TaskConfig
+from shared.workflow.configs.agents import AgentTaskConfig
+from shared.workflow.configs.agents import CrewTask as TaskConfig
 from shared.workflow.graph import Node
 
 

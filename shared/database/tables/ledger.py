@@ -43,6 +43,24 @@ class ExecutionRow(Identified, TenantOwned, Base):
         # Whether there is any that may have killed its workers: as a rule there is none, and that must be quick to see.
         Index("ix_executions_suspects", "lane", postgresql_where=text("status = 'queued' AND attempts >= 2")),
         Index("ix_executions_running", "tenant_id", postgresql_where=text("status = 'running'")),
+        # The same for executions that share a limit, of a workflow: those of one with no room are passed over.
+        Index(
+            "ix_executions_limited",
+            "lane",
+            "tenant_id",
+            "concurrency_key",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text("status = 'queued' AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_executions_limited_running",
+            "concurrency_key",
+            postgresql_where=text("status = 'running' AND concurrency_key IS NOT NULL"),
+        ),
+        Index("ix_executions_root_id", "root_id", postgresql_where=text("root_id IS NOT NULL")),
+        Index("ix_executions_origin_id", "origin_id", postgresql_where=text("origin_id IS NOT NULL")),
+        Index("ix_executions_trigger_id", "trigger_id", "id", postgresql_where=text("trigger_id IS NOT NULL")),
         Index("ix_executions_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_executions_tenant_id_id", "tenant_id", text("id DESC")),
         Index("ix_executions_workflow", "tenant_id", "workflow_id", text("id DESC")),
@@ -74,7 +92,20 @@ class ExecutionRow(Identified, TenantOwned, Base):
     # How often a worker died while it held this execution.
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     cancel_requested_at: Mapped[datetime | None]
+    pause_requested_at: Mapped[datetime | None]
+    # Raised when a wait of this execution is settled, so that its holder and whoever parks it see that they must look.
+    wakes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("executions.id", ondelete="SET NULL"))
+    # The topmost execution above this one, and how many there are; null and 0 for one that no other started.
+    root_id: Mapped[UUID | None]
+    depth: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    # The execution that this one was made of, and why: see `Origin`.
+    origin_id: Mapped[UUID | None] = mapped_column(ForeignKey("executions.id", ondelete="SET NULL"))
+    origin: Mapped[str | None] = mapped_column(Text)
+    trigger_id: Mapped[UUID | None]
+    # The workflow's id while the workflow limits how many of its executions run at once.
+    concurrency_key: Mapped[UUID | None]
+    budget: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     workflow_id: Mapped[UUID | None]
     workflow_version: Mapped[int | None]
     agent_id: Mapped[UUID | None]
@@ -155,6 +186,54 @@ class CallRow(Identified, PartOfExecution, Base):
     tries: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # Taken over from the execution that this one was made of: it was paid there.
+    copied: Mapped[bool] = mapped_column(default=False, server_default="false")
+
+
+class WaitRow(Identified, PartOfExecution, Base):
+    """What a step waits for. Those that ask a person are the inbox."""
+
+    __tablename__ = "waits"
+    __table_args__ = (
+        UniqueConstraint("step_id", "key"),
+        UniqueConstraint("tenant_id", "id"),
+        ForeignKeyConstraint(
+            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("status IN ('open', 'answered', 'expired', 'closed')", name="status"),
+        Index("ix_waits_execution_id_id", "execution_id", "id"),
+        Index("ix_waits_inbox", "tenant_id", text("id DESC"), postgresql_where=text("kind NOT IN ('timer', 'child')")),
+        Index("ix_waits_due", "due_at", postgresql_where=text("status = 'open' AND due_at IS NOT NULL")),
+        Index(
+            "ix_waits_escalate",
+            "escalate_at",
+            postgresql_where=text("status = 'open' AND escalate_at IS NOT NULL AND escalated_at IS NULL"),
+        ),
+        # Settled, but the execution has not been told: as a rule for an instant.
+        Index("ix_waits_untold", "settled_at", postgresql_where=text("status IN ('answered', 'expired') AND NOT told")),
+    )
+
+    execution_id: Mapped[UUID]
+    step_id: Mapped[UUID]
+    key: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    request: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    request_hash: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, default="open", server_default="open")
+    due_at: Mapped[datetime | None]
+    assignee_user_id: Mapped[UUID | None]
+    assignee_role: Mapped[str | None] = mapped_column(Text)
+    escalate_at: Mapped[datetime | None]
+    escalate_user_id: Mapped[UUID | None]
+    escalate_role: Mapped[str | None] = mapped_column(Text)
+    escalated_at: Mapped[datetime | None]
+    # `{"action", "value"}`: see the engine's `Answer`.
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    answered_by: Mapped[UUID | None]
+    settled_at: Mapped[datetime | None]
+    told: Mapped[bool] = mapped_column(default=False, server_default="false")
+    created_at: Mapped[datetime]
 
 
 class EventRow(PartOfExecution, Base):

@@ -17,6 +17,8 @@ class Workflow(Identified, TenantOwned, Timestamped, Base):
     name: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text, default="", server_default="")
     latest_version: Mapped[int]
+    # How many of its executions may run at once; null: as many as the tenant may.
+    max_running: Mapped[int | None]
     created_by: Mapped[UUID | None]
 
 

@@ -1,7 +1,7 @@
 from services.orchestration.engine.ports import CrewPlan, TaskPlan
 from services.orchestration.engine.steps.base import CallingStep, StepContext, TemplateField
 from shared.kit.json import Json, JsonObject
-from shared.workflow.configs import AgentTaskConfig
+from shared.workflow.configs.agents import AgentTaskConfig
 from shared.workflow.expressions import Meter, Scope
 
 

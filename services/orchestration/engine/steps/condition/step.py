@@ -1,6 +1,6 @@
 from services.orchestration.engine.steps.base import ExpressionField, PureStep
 from shared.kit.json import Json
-from shared.workflow.configs import ConditionConfig
+from shared.workflow.configs.values import ConditionConfig
 from shared.workflow.expressions import Meter, Scope
 
 

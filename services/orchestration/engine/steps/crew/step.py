@@ -3,7 +3,7 @@ from uuid import UUID
 from services.orchestration.engine.ports import CrewPlan, CrewResult, TaskPlan
 from services.orchestration.engine.steps.base import CallingStep, StepContext, TemplateField
 from shared.kit.json import Json, JsonObject
-from shared.workflow.configs import CrewConfig, CrewTask
+from shared.workflow.configs.agents import CrewConfig, CrewTask
 from shared.workflow.expressions import Meter, Scope
 
 

@@ -4,7 +4,7 @@ from services.orchestration.engine.codec import passages
 from services.orchestration.engine.ports import Passage, StepFailed
 from services.orchestration.engine.steps.base import CallingStep, StepContext, TemplateField
 from shared.kit.json import Json, JsonObject
-from shared.workflow.configs import KnowledgeSearchConfig
+from shared.workflow.configs.knowledge import KnowledgeSearchConfig
 from shared.workflow.expressions import Meter, Scope
 
 

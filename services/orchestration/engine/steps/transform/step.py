@@ -1,6 +1,6 @@
 from services.orchestration.engine.steps.base import ExpressionField, PureStep, TemplateField
 from shared.kit.json import Json
-from shared.workflow.configs import TransformConfig
+from shared.workflow.configs.values import TransformConfig
 from shared.workflow.expressions import Meter, Scope
 
 

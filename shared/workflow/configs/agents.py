@@ -1,20 +1,15 @@
-"""What each node type is told: one model per type. A new type is one model and one line in `NODE_CONFIGS`."""
+"""Nodes in which agents work."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from shared.workflow.texts import AgentId, Cel, JsonSchema, KnowledgeBaseId, ModelId, TemplateText
+from shared.workflow.configs.base import Config, ItemName
+from shared.workflow.texts import AgentId, JsonSchema, ModelId, TemplateText
 
 MAX_TASKS = 100
-CaseName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-ItemName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-class Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AgentTaskConfig(Config):
@@ -83,64 +78,3 @@ class CrewConfig(Config):
         for name in task.context or ():
             if name not in earlier:
                 yield "context", f"task {task.name!r} takes context from {name!r}, which is no earlier task"
-
-
-class KnowledgeSearchConfig(Config):
-    """Finds passages. Output: `{"passages": [...], "text"}`, the text being the passages joined."""
-
-    knowledge_base_ids: tuple[KnowledgeBaseId, ...] = Field(min_length=1, max_length=20)
-    query: TemplateText = Field(min_length=1)
-    top_k: int = Field(default=5, ge=1, le=100)
-    mode: Literal["vector"] = "vector"
-
-
-class Case(Config):
-    name: CaseName
-    when: Cel
-
-
-class ConditionConfig(Config):
-    """The first case that holds wins, else `default`. Output `{"case": name}`; edges leave by `port` = name."""
-
-    cases: tuple[Case, ...] = Field(min_length=1, max_length=50)
-    default: CaseName = "else"
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [*(case.name for case in self.cases), self.default]
-        if len(set(names)) != len(names):
-            raise ValueError("two cases have the same name (the default counts): give each its own")
-        return self
-
-    @property
-    def ports(self) -> tuple[str, ...]:
-        return (*(case.name for case in self.cases), self.default)
-
-
-class TransformConfig(Config):
-    """Makes a value of other values; the value is the output. Exactly one of the two is given."""
-
-    expression: Cel | None = None
-    template: TemplateText | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.expression is None) == (self.template is None):
-            raise ValueError("give either expression or template")
-        return self
-
-
-class OutputConfig(Config):
-    """Gathers the results of the workflow; the values are the output."""
-
-    values: dict[ItemName, Cel] = Field(min_length=1, max_length=100)
-
-
-NODE_CONFIGS: dict[str, type[Config]] = {
-    "agent_task": AgentTaskConfig,
-    "crew": CrewConfig,
-    "knowledge_search": KnowledgeSearchConfig,
-    "condition": ConditionConfig,
-    "transform": TransformConfig,
-    "output": OutputConfig,
-}

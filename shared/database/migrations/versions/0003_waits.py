@@ -1,0 +1,113 @@
+"""What executions wait for, what they were made of, and what limits them."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, protect
+
+revision: str = "0003"
+down_revision: str | None = "0002"
+branch_labels: None = None
+depends_on: None = None
+
+_TIME = TIMESTAMP(timezone=True)
+
+_EXECUTION_COLUMNS = (
+    sa.Column("pause_requested_at", _TIME),
+    sa.Column("wakes", sa.BigInteger(), server_default="0", nullable=False),
+    sa.Column("root_id", sa.UUID()),
+    sa.Column("depth", sa.SmallInteger(), server_default="0", nullable=False),
+    sa.Column("origin_id", sa.UUID()),
+    sa.Column("origin", sa.Text()),
+    sa.Column("trigger_id", sa.UUID()),
+    sa.Column("concurrency_key", sa.UUID()),
+    sa.Column("budget", JSONB()),
+)
+
+# Name, columns, and which rows.
+_EXECUTION_INDEXES = (
+    (
+        "ix_executions_limited",
+        ["lane", "tenant_id", "concurrency_key", sa.literal_column("priority DESC"), "id"],
+        "status = 'queued' AND concurrency_key IS NOT NULL",
+    ),
+    ("ix_executions_limited_running", ["concurrency_key"], "status = 'running' AND concurrency_key IS NOT NULL"),
+    ("ix_executions_root_id", ["root_id"], "root_id IS NOT NULL"),
+    ("ix_executions_origin_id", ["origin_id"], "origin_id IS NOT NULL"),
+    ("ix_executions_trigger_id", ["trigger_id", "id"], "trigger_id IS NOT NULL"),
+)
+
+_WAIT_INDEXES = (
+    ("ix_waits_execution_id_id", ["execution_id", "id"], None),
+    ("ix_waits_inbox", ["tenant_id", sa.literal_column("id DESC")], "kind NOT IN ('timer', 'child')"),
+    ("ix_waits_due", ["due_at"], "status = 'open' AND due_at IS NOT NULL"),
+    ("ix_waits_escalate", ["escalate_at"], "status = 'open' AND escalate_at IS NOT NULL AND escalated_at IS NULL"),
+    ("ix_waits_untold", ["settled_at"], "status IN ('answered', 'expired') AND NOT told"),
+)
+
+
+def upgrade() -> None:
+    for column in _EXECUTION_COLUMNS:
+        op.add_column("executions", column)
+    op.create_foreign_key(
+        op.f("fk_executions_origin_id"), "executions", "executions", ["origin_id"], ["id"], ondelete="SET NULL"
+    )
+    for name, columns, where in _EXECUTION_INDEXES:
+        op.create_index(name, "executions", columns, postgresql_where=sa.text(where))
+    op.add_column("calls", sa.Column("copied", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("workflows", sa.Column("max_running", sa.Integer()))
+    _create_waits()
+
+
+def _create_waits() -> None:
+    op.create_table(
+        "waits",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("tenant_id", sa.UUID(), nullable=False),
+        sa.Column("execution_id", sa.UUID(), nullable=False),
+        sa.Column("step_id", sa.UUID(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("request", JSONB()),
+        sa.Column("request_hash", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), server_default="open", nullable=False),
+        sa.Column("due_at", _TIME),
+        sa.Column("assignee_user_id", sa.UUID()),
+        sa.Column("assignee_role", sa.Text()),
+        sa.Column("escalate_at", _TIME),
+        sa.Column("escalate_user_id", sa.UUID()),
+        sa.Column("escalate_role", sa.Text()),
+        sa.Column("escalated_at", _TIME),
+        sa.Column("answer", JSONB()),
+        sa.Column("answered_by", sa.UUID()),
+        sa.Column("settled_at", _TIME),
+        sa.Column("told", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_waits")),
+        sa.UniqueConstraint("step_id", "key", name=op.f("uq_waits_step_id_key")),
+        sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_waits_tenant_id_id")),
+        sa.CheckConstraint("status IN ('open', 'answered', 'expired', 'closed')", name=op.f("ck_waits_status")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id", "execution_id"],
+            ["executions.tenant_id", "executions.id"],
+            name=op.f("fk_waits_tenant_id_execution_id"),
+            ondelete="CASCADE",
+        ),
+    )
+    for name, columns, where in _WAIT_INDEXES:
+        op.create_index(name, "waits", columns, postgresql_where=None if where is None else sa.text(where))
+    protect("waits")
+
+
+def downgrade() -> None:
+    op.execute(f"REVOKE ALL ON waits FROM {APP_ROLE}, {SYSTEM_ROLE}")
+    op.drop_table("waits")
+    op.drop_column("workflows", "max_running")
+    op.drop_column("calls", "copied")
+    for name, _, _ in reversed(_EXECUTION_INDEXES):
+        op.drop_index(name, table_name="executions")
+    op.drop_constraint(op.f("fk_executions_origin_id"), "executions", type_="foreignkey")
+    for column in reversed(_EXECUTION_COLUMNS):
+        op.drop_column("executions", column.name)

@@ -1,0 +1,15 @@
+"""What each node type is told: one model per type. A new type is one model and one line in `NODE_CONFIGS`."""
+
+from shared.workflow.configs.agents import AgentTaskConfig, CrewConfig
+from shared.workflow.configs.base import Config
+from shared.workflow.configs.knowledge import KnowledgeSearchConfig
+from shared.workflow.configs.values import ConditionConfig, OutputConfig, TransformConfig
+
+NODE_CONFIGS: dict[str, type[Config]] = {
+    "agent_task": AgentTaskConfig,
+    "crew": CrewConfig,
+    "knowledge_search": KnowledgeSearchConfig,
+    "condition": ConditionConfig,
+    "transform": TransformConfig,
+    "output": OutputConfig,
+}
