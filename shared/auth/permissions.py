@@ -14,6 +14,8 @@ class Permission(StrEnum):
     WORKFLOWS_WRITE = "workflows:write"
     EXECUTIONS_READ = "executions:read"
     EXECUTIONS_RUN = "executions:run"
+    INBOX_READ = "inbox:read"
+    INBOX_RESPOND = "inbox:respond"
     ANALYTICS_READ = "analytics:read"
     MEMBERS_READ = "members:read"
     MEMBERS_WRITE = "members:write"
@@ -35,6 +37,7 @@ _EDITOR = _VIEWER | {
     Permission.KNOWLEDGE_WRITE,
     Permission.WORKFLOWS_WRITE,
     Permission.EXECUTIONS_RUN,
+    Permission.INBOX_RESPOND,
 }
 _ADMIN = _EDITOR | {Permission.MODELS_WRITE, Permission.MEMBERS_WRITE}
 

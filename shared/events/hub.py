@@ -1,4 +1,4 @@
-"""Live events in this process: one connection to Redis, shared by all who watch an execution here.
+"""Live events in this process: one connection to Redis, shared by all who watch something here.
 
 What comes through is a hint of what is in Postgres. It may be late, doubled or missing; readers go by `seq`.
 """
@@ -9,14 +9,12 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from shared.executions.events import channel
 from shared.kit.json import JsonObject, loads
 from shared.kit.logging import get_logger
 
@@ -75,9 +73,8 @@ class Hub:
         self._sending = asyncio.Lock()
 
     @asynccontextmanager
-    async def watch(self, execution_id: UUID) -> AsyncGenerator[Watcher]:
-        """Inside, what is published is collected; from the first moment on, if Redis is there."""
-        name = channel(execution_id)
+    async def watch(self, name: str) -> AsyncGenerator[Watcher]:
+        """Inside, what is published on the channel is collected; from the first moment on, if Redis is there."""
         watcher = Watcher()
         watched = self._channels.setdefault(name, _Channel())
         watched.watchers.add(watcher)

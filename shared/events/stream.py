@@ -9,7 +9,7 @@ from shared.database.session import Database, ReadSession, Scope
 from shared.database.tables.ledger import EventRow, ExecutionRow
 from shared.events.hub import Hub
 from shared.executions.errors import ExecutionNotFound
-from shared.executions.events import wire
+from shared.executions.events import channel, wire
 from shared.kit.json import JsonObject
 from shared.workflow.states import ExecutionStatus
 
@@ -27,7 +27,7 @@ async def stream(
     An empty list says that nothing happened for a while. Raises `ExecutionNotFound` when the scope's tenant has no
     such execution. Holds no database session while it waits or while its reader is busy. Close it when done with it.
     """
-    async with hub.watch(execution_id) as watcher:
+    async with hub.watch(channel(execution_id)) as watcher:
         after = min(after, await _last_seq(database, scope, execution_id))
         live: list[JsonObject] = []
         while True:

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -53,3 +54,32 @@ async def announce(redis: Redis, events: Iterable[EventRow], *, cancelled: UUID 
             await pipeline.execute()
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("live events not published", error=str(error))
+
+
+class InboxChange(StrEnum):
+    """What became of an inbox item. One that is settled may have been answered, have expired or have been closed."""
+
+    NEW = "new"
+    SETTLED = "settled"
+    ESCALATED = "escalated"
+
+
+def inbox_channel(tenant_id: UUID) -> str:
+    """Carries JSON lists of `{"change", "id"}`, and of `{"change": "read", "user_id"}` for a person's other windows."""
+    return f"inbox:{tenant_id}"
+
+
+async def announce_inbox(redis: Redis, tenant_id: UUID, change: InboxChange, wait_ids: Iterable[UUID]) -> None:
+    """Publishes what was committed of waits that ask a person. Quick, and never fails."""
+    await publish_inbox(redis, tenant_id, [{"change": change.value, "id": str(wait_id)} for wait_id in wait_ids])
+
+
+async def publish_inbox(redis: Redis, tenant_id: UUID, changes: list[dict[str, str]]) -> None:
+    if not changes:
+        return
+    client: Any = redis
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await client.publish(inbox_channel(tenant_id), dumps(changes))
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("inbox changes not published", error=str(error))

@@ -13,6 +13,7 @@ from shared.database.session import Scope
 from shared.events.hub import BACKLOG, Hub
 from shared.events.stream import POLL_SECONDS, stream
 from shared.executions.errors import ExecutionNotFound
+from shared.executions.events import channel
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
 from tests.monitoring.seeding import Seeder
@@ -100,7 +101,7 @@ async def test_redis_away_costs_time_and_nothing_else(ledger: Seeder) -> None:
 
 async def test_a_broken_connection_is_made_again(ledger: Seeder, hub: Hub, platform: Platform) -> None:
     execution_id = await ledger.execution()
-    async with hub.watch(execution_id) as watcher:
+    async with hub.watch(channel(execution_id)) as watcher:
         await ledger.append(execution_id, ("log", {}))
         assert numbers(await watcher.next(5)) == [1]
         killed = await platform.resources.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")

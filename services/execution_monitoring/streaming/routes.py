@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, WebSocket
 
 from services.execution_monitoring.streaming.feed import Watch
-from services.execution_monitoring.streaming.sse import EventStreamResponse, event_stream
+from services.execution_monitoring.streaming.sse import event_stream
 from services.execution_monitoring.streaming.websocket import refuse, send_events
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
@@ -14,11 +14,11 @@ from shared.executions.reading import find_execution
 from shared.web.dependencies import App, Caller, requires
 from shared.web.errors import responses
 from shared.web.resources import Resources
+from shared.web.streaming import Admission, Authorization, EventStreamResponse
 
 router = APIRouter(tags=["executions"])
 
 Reader = Annotated[Principal, Depends(requires(Permission.EXECUTIONS_READ))]
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
 After = Annotated[int, Query(ge=0, lt=2**63, description="The `seq` of the last event seen.")]
 LastEventId = Annotated[int | None, Header(ge=0, lt=2**63, description="As `after`; goes before it.")]
 
@@ -50,7 +50,8 @@ async def stream_events(
     `reasoning.delta`, `tool.call`, `tool.result`, `usage`, `log` and, as the last one, `done`. A WebSocket at
     `/executions/{execution_id}/ws` sends the same, one event a message, and takes `after` too.
     """
-    watch = Watch(caller, authorization, execution_id, after if last_event_id is None else last_event_id)
+    admission = Admission(caller, authorization, Permission.EXECUTIONS_READ)
+    watch = Watch(admission, execution_id, after if last_event_id is None else last_event_id)
     await _require(app, watch)
     return EventStreamResponse(event_stream(app, watch))
 
@@ -64,7 +65,7 @@ async def watch_events(
     after: After = 0,
     authorization: Authorization = None,
 ) -> None:
-    watch = Watch(caller, authorization, execution_id, after)
+    watch = Watch(Admission(caller, authorization, Permission.EXECUTIONS_READ), execution_id, after)
     try:
         if not caller.may(Permission.EXECUTIONS_READ):
             raise NotAllowed
@@ -77,5 +78,5 @@ async def watch_events(
 
 async def _require(app: Resources, watch: Watch) -> None:
     """Before the answer begins: afterwards there is no status to send."""
-    async with app.database.read(watch.caller.scope) as session:
+    async with app.database.read(watch.admission.caller.scope) as session:
         await find_execution(session, watch.execution_id)

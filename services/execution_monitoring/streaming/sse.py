@@ -1,10 +1,6 @@
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
-
-from starlette.responses import StreamingResponse
-from starlette.types import Send
 
 from services.execution_monitoring.streaming.feed import Watch, feed
 from shared.auth.errors import NotAllowed, NotAuthenticated
@@ -13,20 +9,6 @@ from shared.web.resources import Resources
 
 HEARTBEAT_SECONDS = 15.0
 _RETRY_MS = 1000
-
-
-class EventStreamResponse(StreamingResponse):
-    """Server-sent events. Proxies are asked not to hold them back; the source is closed when the reader leaves."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, content: AsyncIterator[str], status_code: int = 200) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(content, status_code, headers)
-
-    async def stream_response(self, send: Send) -> None:
-        async with aclosing(cast(AsyncGenerator[str], self.body_iterator)):
-            await super().stream_response(send)
 
 
 async def event_stream(app: Resources, watch: Watch) -> AsyncGenerator[str]:
