@@ -319,10 +319,14 @@ DeltaSink = Callable[[Delta], None]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
+    """Prices are USD per million tokens."""
+
     id: UUID
     name: str
     context_window: int
     supports_tools: bool
+    input_price: Decimal = Decimal(0)
+    output_price: Decimal = Decimal(0)
 
 
 class Models(Protocol):
@@ -331,6 +335,52 @@ class Models(Protocol):
     async def describe(self, tenant_id: UUID, model_id: UUID) -> ModelInfo: ...
 
     async def complete(self, tenant_id: UUID, request: ModelRequest, on_delta: DeltaSink) -> ModelReply: ...
+
+
+# --- budgets ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call may come to use, before it is made. `root_id` is the topmost execution's, whose own budget (`own`
+    says whether it has one) counts what its children spend too."""
+
+    call_id: UUID
+    execution_id: UUID
+    root_id: UUID
+    own: bool
+    workflow_id: UUID | None
+    agent_id: UUID | None
+    model_id: UUID | None
+    tokens: int
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A budget that has not enough left for a call; limits and what is spent by name: tokens, cost, calls, time_ms."""
+
+    budget_id: UUID | None
+    name: str
+    asks_a_person: bool
+    limit: JsonObject
+    spent: JsonObject
+
+
+class Budgets(Protocol):
+    """Holds back what a call may use before it is made, and counts what it did use after it."""
+
+    async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
+        """None when all is reserved, of every budget that covers the call. A person may have it forced."""
+        ...
+
+    def settle(self, tenant_id: UUID, call_id: UUID, used: Usage) -> None:
+        """Returns at once; a call that nothing was reserved for may be given too."""
+        ...
+
+    async def recover(self, tenant_id: UUID, execution_id: UUID) -> None:
+        """Settles what an earlier worker of the execution left reserved."""
+        ...
 
 
 # --- tools and knowledge ----------------------------------------------------------------------------------
@@ -357,12 +407,18 @@ class Knowledge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know of its caller. `idempotency_key` is the same whenever this call is repeated."""
+    """What a tool may know of its caller. `idempotency_key` is the same whenever this call is repeated.
+
+    `definition` is the snapshot's, of a tool of the tenant's own. An agent is told in words what it asked wrongly;
+    a node, which has no `agent_id`, gets a `CallFailed`.
+    """
 
     tenant_id: UUID
     execution_id: UUID
     knowledge_base_ids: Sequence[UUID]
     idempotency_key: str
+    definition: JsonObject | None = None
+    agent_id: UUID | None = None
 
 
 class Tools(Protocol):

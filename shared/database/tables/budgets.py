@@ -11,15 +11,18 @@ from shared.database.base import Base, Identified, TenantOwned, Timestamped
 
 
 class Budget(Identified, TenantOwned, Timestamped, Base):
-    """Of a tenant, or of one workflow, agent or model of it. A limit that is null does not limit."""
+    """Of a tenant, or of one workflow, agent or model of it, or of one execution with all that it starts: that one is
+    made of `executions.budget` when its first call is made. A limit that is null does not limit.
+    """
 
     __tablename__ = "budgets"
     __table_args__ = (
         UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("tenant_id", "name"),
-        CheckConstraint("scope IN ('tenant', 'workflow', 'agent', 'model')", name="scope"),
+        CheckConstraint("scope IN ('tenant', 'workflow', 'agent', 'model', 'execution')", name="scope"),
         CheckConstraint("(scope = 'tenant') = (scope_id IS NULL)", name="scope_id"),
         CheckConstraint("period IN ('day', 'month', 'total')", name="period"),
+        Index("ix_budgets_scope_id", "scope_id"),
     )
 
     name: Mapped[str] = mapped_column(Text)
@@ -61,6 +64,7 @@ class BudgetReservation(TenantOwned, Base):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "budget_id"], ["budgets.tenant_id", "budgets.id"], ondelete="CASCADE"),
         Index("ix_budget_reservations_created_at", "created_at"),
+        Index("ix_budget_reservations_execution_id", "execution_id"),
     )
 
     call_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -18,8 +18,9 @@ _TABLES = ("budgets", "budget_periods", "budget_reservations")
 _PLAIN_FUNCTIONS = (
     ("budget_period_start", "budget_period_start(text)"),
     ("budget_release", "budget_release(uuid)"),
-    ("budget_reserve", "budget_reserve(uuid, uuid, uuid, uuid, uuid, uuid, bigint, numeric, boolean)"),
+    ("budget_reserve", "budget_reserve(uuid, uuid, uuid, uuid, uuid, uuid, uuid, bigint, numeric, boolean)"),
     ("budget_settle", "budget_settle(uuid, uuid[], bigint[], numeric[])"),
+    ("budget_recover", "budget_recover(uuid, uuid)"),
 )
 _RECONCILE = ("budget_reconcile", "budget_reconcile(double precision)")
 _MONEY = sa.Numeric(18, 9)
@@ -73,11 +74,14 @@ def _create_budgets() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budgets")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_budgets_tenant_id_id")),
         sa.UniqueConstraint("tenant_id", "name", name=op.f("uq_budgets_tenant_id_name")),
-        sa.CheckConstraint("scope IN ('tenant', 'workflow', 'agent', 'model')", name=op.f("ck_budgets_scope")),
+        sa.CheckConstraint(
+            "scope IN ('tenant', 'workflow', 'agent', 'model', 'execution')", name=op.f("ck_budgets_scope")
+        ),
         sa.CheckConstraint("(scope = 'tenant') = (scope_id IS NULL)", name=op.f("ck_budgets_scope_id")),
         sa.CheckConstraint("period IN ('day', 'month', 'total')", name=op.f("ck_budgets_period")),
         _tenant("budgets"),
     )
+    op.create_index("ix_budgets_scope_id", "budgets", ["scope_id"])
 
 
 def _create_periods() -> None:
@@ -112,7 +116,8 @@ def _create_reservations() -> None:
         _tenant("budget_reservations"),
         _of_budget("budget_reservations"),
     )
-    op.create_index("ix_budget_reservations_created_at", "budget_reservations", ["created_at"])
+    for column in ("created_at", "execution_id"):
+        op.create_index(f"ix_budget_reservations_{column}", "budget_reservations", [column])
 
 
 def downgrade() -> None:

@@ -1,5 +1,5 @@
--- Settles reservations whose worker died before it could: by the journal, if the call is on record there; given back,
--- if it is not and its execution is held by nobody. A call that is under way is left alone. Answers how many.
+-- Settles what was left reserved by executions that nobody holds any more, and forgets the budgets of executions that
+-- are gone. What a worker holds, it settles itself. Answers how many executions it settled.
 CREATE FUNCTION budget_reconcile(p_older_than double precision)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
@@ -9,25 +9,17 @@ DECLARE
     settled integer := 0;
 BEGIN
     FOR left_over IN
-        SELECT DISTINCT r.tenant_id, r.call_id,
-            c.finished_at IS NOT NULL AS made,
-            coalesce(c.input_tokens + c.output_tokens, 0)::bigint AS tokens, coalesce(c.cost, 0) AS cost
-        FROM budget_reservations r
-        LEFT JOIN calls c ON c.id = r.call_id
-        LEFT JOIN executions e ON e.id = r.execution_id
+        SELECT DISTINCT r.tenant_id, r.execution_id
+        FROM budget_reservations r LEFT JOIN executions e ON e.id = r.execution_id
         WHERE r.created_at < now() - make_interval(secs => p_older_than)
-            AND (c.finished_at IS NOT NULL OR e.id IS NULL OR e.status <> 'running')
-        LIMIT 500
+            AND (e.id IS NULL OR e.status <> 'running')
+        LIMIT 100
     LOOP
-        IF left_over.made THEN
-            PERFORM budget_settle(
-                left_over.tenant_id, ARRAY[left_over.call_id], ARRAY[left_over.tokens], ARRAY[left_over.cost]
-            );
-        ELSE
-            PERFORM budget_release(left_over.call_id);
-        END IF;
+        PERFORM budget_recover(left_over.tenant_id, left_over.execution_id);
         settled := settled + 1;
     END LOOP;
+    DELETE FROM budgets b
+    WHERE b.scope = 'execution' AND NOT EXISTS (SELECT FROM executions e WHERE e.id = b.scope_id);
     RETURN settled;
 END
 $$

@@ -4,8 +4,8 @@
 --
 -- Periods are locked in the order of budgets, so that two calls never wait for one another.
 CREATE FUNCTION budget_reserve(
-    p_tenant uuid, p_call uuid, p_execution uuid, p_workflow uuid, p_agent uuid, p_model uuid, p_tokens bigint,
-    p_cost numeric, p_force boolean
+    p_tenant uuid, p_call uuid, p_execution uuid, p_root uuid, p_workflow uuid, p_agent uuid, p_model uuid,
+    p_tokens bigint, p_cost numeric, p_force boolean
 )
 RETURNS TABLE (
     budget_id uuid, name text, on_exceeded text, max_tokens bigint, max_cost numeric, max_calls bigint,
@@ -21,11 +21,20 @@ DECLARE
 BEGIN
     PERFORM set_config('app.tenant_id', p_tenant::text, true);
 
+    -- The budget of the execution itself, which counts what its children spend too.
+    INSERT INTO budgets (id, tenant_id, name, scope, scope_id, period, tokens, cost, calls, on_exceeded)
+    SELECT e.id, p_tenant, 'execution ' || e.id, 'execution', e.id, 'total', (e.budget ->> 'tokens')::bigint,
+        (e.budget ->> 'cost')::numeric, (e.budget ->> 'calls')::bigint, coalesce(e.budget ->> 'on_exceeded', 'fail')
+    FROM executions e
+    WHERE e.id = p_root AND e.budget IS NOT NULL
+    ON CONFLICT DO NOTHING;
+
     SELECT array_agg(b.id ORDER BY b.id), array_agg(budget_period_start(b.period) ORDER BY b.id)
     INTO matching, starts
     FROM budgets b
     WHERE b.enabled AND (
         b.scope = 'tenant'
+        OR (b.scope = 'execution' AND b.scope_id = p_root)
         OR (b.scope = 'workflow' AND b.scope_id = p_workflow)
         OR (b.scope = 'agent' AND b.scope_id = p_agent)
         OR (b.scope = 'model' AND b.scope_id = p_model)
