@@ -232,7 +232,11 @@ class ExecutionState:
     forked: bool = False
     # How many executions are above this one.
     depth: int = 0
+    # The topmost execution above this one, if there is any.
+    root_id: UUID | None = None
+    # The limits of this execution, or of the one above it which it shares them with; and how long workers have held it.
     budget: JsonObject | None = None
+    active_ms: int = 0
 
 
 class Ledger(Protocol):
