@@ -1,7 +1,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, delete, exists, func, select, tuple_, update
 
 from services.workflows.schemas import WorkflowSort
 from shared.database.session import ReadSession, WriteSession
@@ -83,6 +83,19 @@ async def list_versions(
 async def has_open_executions(session: ReadSession, workflow_id: UUID) -> bool:
     statement = select(exists().where(ExecutionRow.workflow_id == workflow_id, ExecutionRow.status.in_(_OPEN)))
     return bool(await session.scalar(statement))
+
+
+async def share_limit(session: WriteSession, workflow_id: UUID, *, limited: bool) -> None:
+    """Makes the workflow's executions that have not ended count against its limit, or no longer. Nobody starts one
+    meanwhile: the caller has locked the workflow."""
+    open_ones = (
+        select(ExecutionRow.id)
+        .where(ExecutionRow.workflow_id == workflow_id, ExecutionRow.status.in_(_OPEN))
+        .order_by(ExecutionRow.id)
+        .with_for_update(key_share=True)
+    )
+    key = workflow_id if limited else None
+    await session.execute(update(ExecutionRow).where(ExecutionRow.id.in_(open_ones)).values(concurrency_key=key))
 
 
 async def delete_workflow(session: WriteSession, workflow_id: UUID) -> None:

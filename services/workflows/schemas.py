@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from shared.executions.schemas import ExecutionSummary
+from shared.executions.schemas import ExecutionSummary, Priority
 from shared.kit.json import JsonObject, canonical
 from shared.kit.storable import storable
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
@@ -37,6 +37,10 @@ class _DescribedAsGraph:
 
 GraphJson = Annotated[dict[str, Any], AfterValidator(_as_it_is), _DescribedAsGraph]
 VersionNumber = Annotated[int, Field(ge=1, le=_MAX_VERSION)]
+MaxRunning = Annotated[
+    int | None,
+    Field(ge=1, le=10_000, description="How many of its executions run at once; null: as many as the tenant's may."),
+]
 
 
 class WorkflowSort(StrEnum):
@@ -49,6 +53,7 @@ class WorkflowCreate(RequestModel):
     name: Name
     description: LongText = ""
     graph: GraphJson
+    max_running: MaxRunning = None
 
 
 class WorkflowUpdate(RequestModel):
@@ -57,6 +62,7 @@ class WorkflowUpdate(RequestModel):
     name: Name
     description: LongText = ""
     graph: GraphJson
+    max_running: MaxRunning = None
     note: LongText = ""
     version: VersionNumber | None = None
 
@@ -73,8 +79,11 @@ class CloneRequest(RequestModel):
 
 
 class ExecuteRequest(RequestModel):
+    """`priority` counts among what the tenant has queued: the higher, the sooner."""
+
     inputs: JsonObject = Field(default_factory=dict)
     version: VersionNumber | None = None
+    priority: Priority = 0
 
 
 class ProblemOut(ResponseModel):
@@ -97,6 +106,7 @@ class WorkflowSummary(ResponseModel):
     name: str
     description: str
     version: int
+    max_running: MaxRunning
     created_by: UUID | None
     created_at: Timestamp
     updated_at: Timestamp

@@ -48,11 +48,19 @@ async def list_workflows(
 
 
 async def create(session: WriteSession, caller: Principal, request: WorkflowCreate) -> WorkflowSaved:
-    return await add_workflow(session, caller, request.name, request.description, request.graph)
+    return await add_workflow(
+        session, caller, request.name, request.description, request.graph, max_running=request.max_running
+    )
 
 
 async def add_workflow(
-    session: WriteSession, caller: Principal, name: str, description: str, graph: JsonObject, note: str = ""
+    session: WriteSession,
+    caller: Principal,
+    name: str,
+    description: str,
+    graph: JsonObject,
+    note: str = "",
+    max_running: int | None = None,
 ) -> WorkflowSaved:
     """A new workflow at version 1. Raises `GraphInvalid` for what is no graph at all."""
     graph = _shaped(graph)
@@ -62,6 +70,7 @@ async def add_workflow(
         name=name,
         description=description,
         latest_version=0,
+        max_running=max_running,
         created_by=caller.user_id,
     )
     session.add(workflow)
@@ -84,12 +93,19 @@ async def update(
         raise VersionConflict(f"The workflow was changed meanwhile: it is at version {workflow.latest_version} now.")
     workflow.name = request.name
     workflow.description = request.description
+    await _limit(session, workflow, request.max_running)
     latest = await repository.get_version(session, workflow)
     if latest.graph != graph:
         return await _add_version(session, caller, workflow, graph, request.note)
     await session.flush()
     await session.refresh(workflow)
     return await _saved(session, workflow, latest)
+
+
+async def _limit(session: WriteSession, workflow: Workflow, max_running: int | None) -> None:
+    if (max_running is None) != (workflow.max_running is None):
+        await repository.share_limit(session, workflow.id, limited=max_running is not None)
+    workflow.max_running = max_running
 
 
 async def delete(session: WriteSession, workflow_id: UUID) -> None:
@@ -118,7 +134,9 @@ async def clone(session: WriteSession, caller: Principal, workflow_id: UUID, nam
     workflow = await repository.get_workflow(session, workflow_id)
     version = await repository.get_version(session, workflow)
     copy_name = name or f"{workflow.name[:190]} (copy)"
-    return await add_workflow(session, caller, copy_name, workflow.description, version.graph)
+    return await add_workflow(
+        session, caller, copy_name, workflow.description, version.graph, max_running=workflow.max_running
+    )
 
 
 async def validate(session: ReadSession, workflow_id: UUID, request: ValidateRequest) -> ValidationOut:
@@ -138,7 +156,7 @@ async def execute(
     request: ExecuteRequest,
     idempotency_key: str | None,
 ) -> ExecutionOut:
-    start = WorkflowStart(workflow_id, request.inputs, request.version, idempotency_key)
+    start = WorkflowStart(workflow_id, request.inputs, request.version, request.priority, idempotency_key)
     return ExecutionOut.model_validate(await start_workflow(session, caller, start, app.doorbell.ring))
 
 
@@ -209,6 +227,7 @@ def _summary(workflow: Workflow) -> WorkflowSummary:
         name=workflow.name,
         description=workflow.description,
         version=workflow.latest_version,
+        max_running=workflow.max_running,
         created_by=workflow.created_by,
         created_at=workflow.created_at,
         updated_at=workflow.updated_at,

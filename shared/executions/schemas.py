@@ -1,10 +1,10 @@
 """How an execution, its steps, its calls and its events look over the wire, whichever service answers with them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, computed_field
+from pydantic import ConfigDict, Field, computed_field
 
 from shared.web.schemas import Money, ResponseModel, Timestamp
 from shared.workflow.states import (
@@ -14,8 +14,12 @@ from shared.workflow.states import (
     ExecutionKind,
     ExecutionStatus,
     Lane,
+    Origin,
     StepStatus,
 )
+
+# The higher, the sooner, among what the tenant has queued.
+Priority = Annotated[int, Field(ge=-10, le=10)]
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
@@ -44,7 +48,11 @@ class _Timed(ResponseModel):
 
 
 class ExecutionSummary(_Timed):
-    """An execution as lists show it: without what may be large."""
+    """An execution as lists show it: without what may be large.
+
+    `parent_id` is the execution whose step started it, `root_id` the topmost above it, `depth` how many are above it.
+    `origin_id` is the execution that it is a re-run, a retry or a fork of.
+    """
 
     id: UUID
     kind: ExecutionKind
@@ -56,6 +64,11 @@ class ExecutionSummary(_Timed):
     workflow_version: int | None
     agent_id: UUID | None
     parent_id: UUID | None
+    root_id: UUID | None
+    depth: int
+    origin: Origin | None
+    origin_id: UUID | None
+    trigger_id: UUID | None
     attempts: int
     input_tokens: int
     output_tokens: int
@@ -71,6 +84,7 @@ class ExecutionSummary(_Timed):
 class ExecutionOut(ExecutionSummary):
     inputs: dict[str, Any]
     output: Any
+    budget: dict[str, Any] | None
 
 
 class StepOut(_Timed):

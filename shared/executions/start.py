@@ -25,6 +25,7 @@ class WorkflowStart:
     workflow_id: UUID
     inputs: JsonObject
     version: int | None = None
+    priority: int = 0
     idempotency_key: str | None = None
 
 
@@ -39,6 +40,8 @@ async def start_workflow(
         "workflow_id": str(start.workflow_id),
         "inputs": start.inputs,
         "version": start.version,
+        # Left out when it is the usual one: keys used before there were priorities still stand for the same request.
+        **({"priority": start.priority} if start.priority else {}),
     }
     earlier = await find_submitted(session, start.idempotency_key, ExecutionKind.WORKFLOW, request)
     if earlier is not None:
@@ -58,14 +61,21 @@ async def start_workflow(
         name=workflow.name,
         spec=snapshot.spec,
         inputs=snapshot.inputs,
+        priority=start.priority,
         created_by=caller.user_id,
         correlation_id=correlation_id(),
         workflow_id=workflow.id,
         workflow_version=version.version,
+        concurrency_key=concurrency_key(workflow),
         idempotency_key=start.idempotency_key,
         request=request,
     )
     return await submit(session, submission, ring)
+
+
+def concurrency_key(workflow: Workflow) -> UUID | None:
+    """What executions share that are limited together. Hold the workflow: its limit must not change meanwhile."""
+    return None if workflow.max_running is None else workflow.id
 
 
 async def _hold(session: WriteSession, workflow_id: UUID, number: int | None) -> tuple[Workflow, WorkflowVersion]:

@@ -15,9 +15,12 @@ from shared.executions.errors import IdempotencyMismatch
 from shared.kit.ids import new_id
 from shared.kit.json import Json, JsonObject, content_hash
 from shared.kit.storable import storable
-from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
+from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane, Origin
+from shared.workflow.version import ENGINE_VERSION
 
 Ring = Callable[[], Awaitable[None]]
+
+_WITH_RECORDS = (Origin.RETRY, Origin.FORK)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -36,6 +39,9 @@ class Submission:
 
     With `idempotency_key` give as `request` what the caller asked for, body and path: it is what tells a repeated
     request from another one that uses the same key. The snapshot would not do, it changes with what it was taken of.
+
+    `origin` and `origin_id` say what it was made of and why; `concurrency_key` is the id of its workflow if that limits
+    how many of its executions run at once.
     """
 
     tenant_id: UUID
@@ -50,7 +56,11 @@ class Submission:
     workflow_id: UUID | None = None
     workflow_version: int | None = None
     agent_id: UUID | None = None
-    parent_id: UUID | None = None
+    origin: Origin | None = None
+    origin_id: UUID | None = None
+    trigger_id: UUID | None = None
+    concurrency_key: UUID | None = None
+    budget: JsonObject | None = None
     idempotency_key: str | None = None
     request: Json = None
 
@@ -110,10 +120,17 @@ def _row(submission: Submission) -> ExecutionRow:
         inputs=storable(submission.inputs),
         status=ExecutionStatus.QUEUED.value,
         priority=submission.priority,
-        epoch=0,
+        # A holder reads the records of earlier holders. Those that were copied are as good as an earlier holder's.
+        epoch=1 if submission.origin in _WITH_RECORDS else 0,
         last_write=0,
         attempts=0,
-        parent_id=submission.parent_id,
+        wakes=0,
+        depth=0,
+        origin=None if submission.origin is None else submission.origin.value,
+        origin_id=submission.origin_id,
+        trigger_id=submission.trigger_id,
+        concurrency_key=submission.concurrency_key,
+        budget=submission.budget,
         workflow_id=submission.workflow_id,
         workflow_version=submission.workflow_version,
         agent_id=submission.agent_id,
@@ -125,7 +142,7 @@ def _row(submission: Submission) -> ExecutionRow:
         output_tokens=0,
         cost=0,
         call_count=0,
-        engine_version=1,
+        engine_version=ENGINE_VERSION,
         created_by=submission.created_by,
     )
 
