@@ -26,6 +26,8 @@ class Agent(Identified, TenantOwned, Timestamped, Base):
     system_prompt: Mapped[str | None] = mapped_column(Text)
     model_id: Mapped[UUID] = mapped_column(index=True)
     tools: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # Those of its tools that this agent may use only when a person has agreed.
+    approve_tools: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     temperature: Mapped[float | None]
     max_tokens: Mapped[int | None]
     max_iterations: Mapped[int]
