@@ -12,6 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend  # pyright: ignore[reportUnknownVariableType]
+from referencing.exceptions import Unresolvable
 
 from shared.kit.json import Json, JsonObject, canonical, loads
 from shared.workflow.patterns import PatternError, compile_pattern
@@ -126,16 +127,19 @@ def _pattern_complaint(pattern: str) -> Iterator[str]:
         yield str(broken)
 
 
-def check_inputs(schema: JsonObject, inputs: Json) -> list[Problem]:
-    """What keeps these inputs from being used. The schema must have passed `check_schema`."""
+def check_inputs(schema: JsonObject, inputs: Json, name: str = "inputs") -> list[Problem]:
+    """What keeps these inputs from being used; `name` is what they are called to whoever gave them. The schema must
+    have passed `check_schema`."""
     _steps_left.set([_MAX_STEPS])
     try:
         found = _take(_validator(canonical(schema)).iter_errors(inputs))
     except RecursionError:
-        return [error("inputs_invalid", "the inputs' schema refers to itself without end", field="inputs")]
+        return [error("inputs_invalid", f"the schema of the {name} refers to itself without end", field=name)]
+    except Unresolvable:
+        return [error("inputs_invalid", f"the schema of the {name} refers to what is not in it", field=name)]
     except _TooMuchWork:
-        return [error("inputs_invalid", "the inputs are too large for their schema to be checked", field="inputs")]
-    return [_problem(each) for each in found]
+        return [error("inputs_invalid", f"too large for the schema of the {name} to be checked", field=name)]
+    return [_problem(each, name) for each in found]
 
 
 def _take(errors: Iterator[ValidationError]) -> list[ValidationError]:
@@ -147,8 +151,8 @@ def _validator(schema: bytes) -> Any:
     return _Validator(loads(schema))
 
 
-def _problem(broken: ValidationError) -> Problem:
-    field = ".".join(["inputs", *map(str, broken.absolute_path)])
+def _problem(broken: ValidationError, name: str) -> Problem:
+    field = ".".join([name, *map(str, broken.absolute_path)])
     return error("input_invalid", f"{field}: {broken.message[:500]}", field=field)
 
 

@@ -203,6 +203,13 @@ class WaitRow(Identified, PartOfExecution, Base):
         CheckConstraint("status IN ('open', 'answered', 'expired', 'closed')", name="status"),
         Index("ix_waits_execution_id_id", "execution_id", "id"),
         Index("ix_waits_inbox", "tenant_id", text("id DESC"), postgresql_where=text("kind NOT IN ('timer', 'child')")),
+        # What lists and badges show as a rule: few, however many were settled before.
+        Index(
+            "ix_waits_open_items",
+            "tenant_id",
+            text("id DESC"),
+            postgresql_where=text("status = 'open' AND kind NOT IN ('timer', 'child')"),
+        ),
         Index("ix_waits_due", "due_at", postgresql_where=text("status = 'open' AND due_at IS NOT NULL")),
         Index(
             "ix_waits_escalate",
