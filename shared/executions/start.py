@@ -27,6 +27,7 @@ class WorkflowStart:
     version: int | None = None
     priority: int = 0
     idempotency_key: str | None = None
+    trigger_id: UUID | None = None
 
 
 async def start_workflow(
@@ -67,6 +68,7 @@ async def start_workflow(
         workflow_id=workflow.id,
         workflow_version=version.version,
         concurrency_key=concurrency_key(workflow),
+        trigger_id=start.trigger_id,
         idempotency_key=start.idempotency_key,
         request=request,
     )

@@ -1,5 +1,5 @@
 """Every table, imported so that `Base.metadata` is whole for migrations and checks."""
 
-from shared.database.tables import agents, auth, budgets, inbox, knowledge, ledger, models, tools, workflows
+from shared.database.tables import agents, auth, budgets, inbox, knowledge, ledger, models, tools, triggers, workflows
 
-__all__ = ["agents", "auth", "budgets", "inbox", "knowledge", "ledger", "models", "tools", "workflows"]
+__all__ = ["agents", "auth", "budgets", "inbox", "knowledge", "ledger", "models", "tools", "triggers", "workflows"]

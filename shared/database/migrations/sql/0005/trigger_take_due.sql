@@ -1,0 +1,10 @@
+-- The schedule that has been due the longest, locked until the caller's transaction ends: who fires it moves
+-- next_fire_at in that transaction. Safe to call in several places at once: nobody waits for another's schedule.
+CREATE FUNCTION trigger_take_due()
+RETURNS TABLE (id uuid, tenant_id uuid, acts_for uuid, taken_at timestamptz)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    SELECT t.id, t.tenant_id, t.acts_for, now() FROM triggers t
+    WHERE t.enabled AND t.next_fire_at <= now()
+    ORDER BY t.next_fire_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+$$
