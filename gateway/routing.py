@@ -50,6 +50,7 @@ TABLE = (
     Route("/api/v1/roles/**", "auth"),
     Route("/api/v1/api-keys/**", "auth"),
     Route("/api/v1/models/**", "models"),
+    Route("/api/v1/budgets/**", "models"),
     Route("/api/v1/agents/**", "agents"),
     Route("/api/v1/knowledge-bases/{}/documents", "knowledge_base", POST, traffic=Traffic.UPLOAD),
     Route("/api/v1/knowledge-bases/{}/text-content", "knowledge_base", POST, traffic=Traffic.CONTENT),

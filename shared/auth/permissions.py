@@ -6,6 +6,8 @@ from enum import StrEnum
 class Permission(StrEnum):
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"
+    BUDGETS_READ = "budgets:read"
+    BUDGETS_WRITE = "budgets:write"
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
     KNOWLEDGE_READ = "knowledge:read"
@@ -39,7 +41,7 @@ _EDITOR = _VIEWER | {
     Permission.EXECUTIONS_RUN,
     Permission.INBOX_RESPOND,
 }
-_ADMIN = _EDITOR | {Permission.MODELS_WRITE, Permission.MEMBERS_WRITE}
+_ADMIN = _EDITOR | {Permission.MODELS_WRITE, Permission.BUDGETS_WRITE, Permission.MEMBERS_WRITE}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: _ADMIN,

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVarTuple
 from uuid import UUID
 
 from sqlalchemy import Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
-Entity = TypeVar("Entity")
+Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Sorting:
     descending: bool
     read: Callable[[str], Any]
 
-    def page(self, statement: Select[Entity], after: tuple[Any, UUID] | None, limit: int) -> Select[Entity]:
+    def page(self, statement: Select[*Columns], after: tuple[Any, UUID] | None, limit: int) -> Select[*Columns]:
         """The first `limit` rows, or those that come after the row of these keys."""
         keys: tuple[Any, Any] = (self.column, self.tie_break)
         statement = statement.order_by(*(key.desc() if self.descending else key for key in keys)).limit(limit)

@@ -58,6 +58,7 @@ async def belongings(client: Client) -> Belongings:
     me = await client.get("/users/me")
     key = await client.post("/api-keys", {"name": "key", "scopes": ["models:read"]})
     execution = await client.execute(workflow, {})
+    budget = await client.post("/budgets", {"name": "B", "scope": "tenant", "period": "day", "calls": 10**6})
     return Belongings(
         {
             "tenant_id": me["tenant"]["id"],
@@ -69,6 +70,7 @@ async def belongings(client: Client) -> Belongings:
             "document_id": document["id"],
             "workflow_id": workflow,
             "execution_id": execution,
+            "budget_id": budget["id"],
             "number": "1",
         }
     )
@@ -98,6 +100,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
     agent = {"name": "Other", "role": "r", "goal": "g", "model_id": ids["model_id"]}
     workflow = {"name": "Other", "graph": GRAPH}
     base = {"name": "Other base"}
+    budget = {"name": "Other", "scope": "tenant", "period": "month", "tokens": 10**9}
     return {
         "POST /api/v1/auth/register": {"json": {"email": "x@example.com", "password": "x" * 12, "display_name": "X"}},
         "POST /api/v1/auth/login": {"json": {"email": "x@example.com", "password": "x" * 12}},
@@ -110,6 +113,8 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/api-keys": {"json": {"name": "k", "scopes": ["models:read"]}},
         "POST /api/v1/models": {"json": model},
         "PUT /api/v1/models/{model_id}": {"json": model},
+        "POST /api/v1/budgets": {"json": budget},
+        "PUT /api/v1/budgets/{budget_id}": {"json": budget},
         "POST /api/v1/agents": {"json": agent},
         "PUT /api/v1/agents/{agent_id}": {"json": agent},
         "POST /api/v1/agents/{agent_id}/test": {"json": {"input": "Hello"}},
