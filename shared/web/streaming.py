@@ -1,10 +1,10 @@
 """What live streams have in common: how they are sent, and that they end when their reader may no longer read."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Header
 from starlette.responses import StreamingResponse
@@ -17,6 +17,10 @@ from shared.web.resources import Resources
 
 # With what the authenticator remembers and a stream's own pace of two seconds, a logout ends it within five.
 RECHECK_SECONDS = 1.0
+HEARTBEAT_SECONDS = 15.0
+_RETRY_MS = 1000
+
+Event = TypeVar("Event")
 
 Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
@@ -33,6 +37,25 @@ class EventStreamResponse(StreamingResponse):
     async def stream_response(self, send: Send) -> None:
         async with aclosing(cast(AsyncGenerator[str], self.body_iterator)):
             await super().stream_response(send)
+
+
+async def server_sent_events(lists: AsyncGenerator[list[Event]], encode: Callable[[Event], str]) -> AsyncGenerator[str]:
+    """Sends the lists on, and that it is still there while they are empty. Ends with them, or when their reader is no
+    longer let in: he hears why when he comes back."""
+    yield f"retry: {_RETRY_MS}\n\n"
+    spoken = time.monotonic()
+    try:
+        async with aclosing(lists):
+            async for events in lists:
+                if events:
+                    yield "".join(map(encode, events))
+                elif time.monotonic() - spoken >= HEARTBEAT_SECONDS:
+                    yield ": still here\n\n"
+                else:
+                    continue
+                spoken = time.monotonic()
+    except (NotAuthenticated, NotAllowed):
+        return
 
 
 @dataclass(slots=True)

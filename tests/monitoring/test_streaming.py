@@ -16,9 +16,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from gateway.lifespan import Composed
 from services.auth.module import SERVICE as AUTH
 from services.execution_monitoring.module import SERVICE
-from services.execution_monitoring.streaming import sse
 from shared.kit.ids import new_id
 from shared.kit.settings import Settings
+from shared.web import streaming
 from shared.web.app import create_app
 from shared.web.resources import open_resources
 from tests.gateway.support import running
@@ -122,7 +122,7 @@ async def test_a_stream_is_taken_up_again_where_it_was_left(port: int, ada: Acco
 async def test_a_silent_stream_is_kept_alive(
     port: int, ada: Account, ledger: Seeder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 1.0)
+    monkeypatch.setattr(streaming, "HEARTBEAT_SECONDS", 1.0)
     execution_id = await ledger.execution()
     url = f"http://127.0.0.1:{port}/api/v1/executions/{execution_id}/events"
     async with httpx.AsyncClient(timeout=10, headers=ada.headers) as client, client.stream("GET", url) as response:

@@ -3,18 +3,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, WebSocket
 
-from services.execution_monitoring.streaming.feed import Watch
-from services.execution_monitoring.streaming.sse import event_stream
+from services.execution_monitoring.streaming.feed import Watch, feed
 from services.execution_monitoring.streaming.websocket import refuse, send_events
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
 from shared.executions.errors import ExecutionNotFound
 from shared.executions.reading import find_execution
+from shared.kit.json import JsonObject, dumps
 from shared.web.dependencies import App, Caller, requires
 from shared.web.errors import responses
 from shared.web.resources import Resources
-from shared.web.streaming import Admission, Authorization, EventStreamResponse
+from shared.web.streaming import Admission, Authorization, EventStreamResponse, server_sent_events
 
 router = APIRouter(tags=["executions"])
 
@@ -53,7 +53,7 @@ async def stream_events(
     admission = Admission(caller, authorization, Permission.EXECUTIONS_READ)
     watch = Watch(admission, execution_id, after if last_event_id is None else last_event_id)
     await _require(app, watch)
-    return EventStreamResponse(event_stream(app, watch))
+    return EventStreamResponse(server_sent_events(feed(app, watch), _encode))
 
 
 @router.websocket("/executions/{execution_id}/ws")
@@ -80,3 +80,8 @@ async def _require(app: Resources, watch: Watch) -> None:
     """Before the answer begins: afterwards there is no status to send."""
     async with app.database.read(watch.admission.caller.scope) as session:
         await find_execution(session, watch.execution_id)
+
+
+def _encode(event: JsonObject) -> str:
+    # JSON has no line breaks of its own, so one data line is enough.
+    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {dumps(event)}\n\n"
