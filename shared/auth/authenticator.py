@@ -90,7 +90,7 @@ class Authenticator:
             )
             if alive is None:
                 raise NotAuthenticated
-            role = await _active_role(session, claims.tenant_id, claims.user_id)
+            role = await active_role(session, claims.tenant_id, claims.user_id)
         principal = Principal(claims.user_id, claims.tenant_id, role, PERMISSIONS[role], session_id=claims.session_id)
         return _Remembered(principal, time.monotonic() + FRESH_SECONDS, claims.expires_at)
 
@@ -103,7 +103,7 @@ class Authenticator:
         if row is None or row.revoked_at or _past(row.expires_at) or not presented.matches(row.secret_hash):
             raise NotAuthenticated
         async with self._database.read(Scope(row.tenant_id, row.user_id)) as session:
-            role = await _active_role(session, row.tenant_id, row.user_id)
+            role = await active_role(session, row.tenant_id, row.user_id)
         # A key never outlives what its maker may do himself.
         allowed = PERMISSIONS[role] & {permission for permission in Permission if permission.value in row.scopes}
         principal = Principal(row.user_id, row.tenant_id, role, allowed, api_key_id=presented.id)
@@ -111,7 +111,8 @@ class Authenticator:
         return _Remembered(principal, time.monotonic() + FRESH_SECONDS, expires_at)
 
 
-async def _active_role(session: ReadSession, tenant_id: UUID, user_id: UUID) -> Role:
+async def active_role(session: ReadSession, tenant_id: UUID, user_id: UUID) -> Role:
+    """The person's role in the tenant; raises NotAuthenticated when he is no member, or disabled."""
     role = await session.scalar(
         select(Membership.role)
         .join(User, User.id == Membership.user_id)

@@ -7,7 +7,8 @@ from shared.database.session import Scope
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller of a request, as proved by a token or an API key. Exactly one of the last two is set."""
+    """The caller of a request, as proved by a token or an API key: exactly one of the last two is set. Neither, where
+    a trigger acts for a person."""
 
     user_id: UUID
     tenant_id: UUID
