@@ -15,8 +15,10 @@ from shared.events.hub import Hub
 from shared.kit.settings import Settings
 from shared.knowledge.index import VectorIndex
 from shared.llm.client import LanguageModels
+from shared.net.policy import EgressPolicy
 from shared.security.encryption import Cipher
 from shared.tasks.doorbell import Doorbell
+from shared.tools.outbound import Outbound
 from shared.web.throttle import Throttle
 
 
@@ -34,6 +36,7 @@ class Resources:
     hub: Hub
     vectors: VectorIndex
     models: LanguageModels
+    outbound: Outbound
 
 
 @asynccontextmanager
@@ -52,6 +55,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
     hub = Hub(broker_url)
     vectors = VectorIndex(settings.chroma_url)
     models = LanguageModels.from_settings(settings)
+    outbound = Outbound(database, cipher, EgressPolicy.from_setting(settings.allowed_hosts))
     try:
         yield Resources(
             settings=settings,
@@ -66,8 +70,10 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             hub=hub,
             vectors=vectors,
             models=models,
+            outbound=outbound,
         )
     finally:
+        await outbound.close()
         await models.close()
         await vectors.close()
         await hub.close()

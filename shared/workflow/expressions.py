@@ -5,12 +5,13 @@ Evaluation is bounded in every direction and touches nothing but the scope: `Met
 has the limits. Values of the scope are shared, never copied: treat them as read-only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from shared.kit.json import Json, dumps
-from shared.workflow.cel.compiler import Compiler
+from shared.workflow.cel.compiler import ROOTS, Compiler
 from shared.workflow.cel.errors import ExpressionError, Missing
 from shared.workflow.cel.frame import Evaluate, Frame
 from shared.workflow.cel.parser import parse, parse_embedded
@@ -93,12 +94,27 @@ class Template:
         self.references = _references(self.paths)
         self.size = sum(part.size + 4 for part in parts if isinstance(part, Expression))
 
+    @property
+    def whole(self) -> Expression | None:
+        """The expression, if the text is one placeholder and nothing else."""
+        match self._parts:
+            case (Expression() as expression,):
+                return expression
+            case _:
+                return None
+
     def render(self, scope: Scope, meter: Meter | None = None) -> str:
-        meter = meter or Meter()
+        return self._render(scope, meter or Meter(), _as_it_is)
+
+    def render_url(self, scope: Scope, meter: Meter | None = None) -> str:
+        """The text as a URL: what placeholders give is percent-encoded, save that of one which it begins with."""
+        return self._render(scope, meter or Meter(), _encoded)
+
+    def _render(self, scope: Scope, meter: Meter, encode: Callable[[str, int], str]) -> str:
         left = MAX_RESULT
         texts: list[str] = []
-        for part in self._parts:
-            text = part if isinstance(part, str) else _text(part.evaluate(scope, meter))
+        for place, part in enumerate(self._parts):
+            text = part if isinstance(part, str) else encode(_text(part.evaluate(scope, meter)), place)
             left -= len(text)
             if left < 0:
                 raise ExpressionError(f"the text becomes longer than {MAX_RESULT:,} characters")
@@ -109,15 +125,24 @@ class Template:
         return f"Template({self.source!r})"
 
 
+def _as_it_is(text: str, _: int) -> str:
+    return text
+
+
+def _encoded(text: str, place: int) -> str:
+    return text if place == 0 else quote(text.encode("utf-8", "replace"), safe="")
+
+
 def _text(value: Json) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else dumps(value)
 
 
-def compile_expression(source: str) -> Expression:
-    """Compiles, or finds what was compiled before. Raises `ExpressionError`."""
-    return _cached_expression(source) if len(source) <= _LONGEST_CACHED else _compile_expression(source)
+def compile_expression(source: str, roots: Sequence[str] = ROOTS) -> Expression:
+    """Compiles, or finds what was compiled before. Raises `ExpressionError`. `roots` are the names in the scope."""
+    compile_it = _cached_expression if len(source) <= _LONGEST_CACHED else _compile_expression
+    return compile_it(source, tuple(roots))
 
 
 def compile_template(source: str) -> Template:
@@ -125,10 +150,10 @@ def compile_template(source: str) -> Template:
     return _cached_template(source) if len(source) <= _LONGEST_CACHED else _compile_template(source)
 
 
-def _compile_expression(source: str) -> Expression:
+def _compile_expression(source: str, roots: tuple[str, ...]) -> Expression:
     if len(source) > MAX_EXPRESSION:
         raise ExpressionError(f"an expression may have at most {MAX_EXPRESSION:,} characters", MAX_EXPRESSION)
-    return _compile(source, parse(source))
+    return _compile(source, parse(source), roots)
 
 
 def _compile_template(source: str) -> Template:
@@ -148,8 +173,8 @@ def _compile_template(source: str) -> Template:
     return Template(source, [part for part in parts if part != ""])
 
 
-def _compile(source: str, tree: Node) -> Expression:
-    compiler = Compiler()
+def _compile(source: str, tree: Node, roots: Sequence[str] = ROOTS) -> Expression:
+    compiler = Compiler(roots)
     evaluate = compiler.compile(tree)
     paths = sorted(compiler.paths, key=repr)
     return Expression(source, evaluate, paths, plain=_is_plain(tree, paths))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, StringConstraints
 
 MAX_EXPRESSION = 4_000
 MAX_TEMPLATE = 100_000
+MAX_PYTHON = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,9 @@ class Syntax:
 
 @dataclass(frozen=True, slots=True)
 class Refers:
-    """The id of something of the tenant's."""
+    """The id of something of the tenant's, or the name of a tool."""
 
-    kind: Literal["agent", "model", "knowledge_base"]
+    kind: Literal["agent", "model", "knowledge_base", "connection", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,22 @@ class SchemaMark:
     """A JSON Schema written by the user."""
 
 
+@dataclass(frozen=True, slots=True)
+class PythonMark:
+    """Python that defines `main(inputs)`."""
+
+
 Cel = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION), Syntax("cel")]
 TemplateText = Annotated[str, StringConstraints(max_length=MAX_TEMPLATE), Syntax("template")]
 AgentId = Annotated[UUID, Refers("agent")]
 ModelId = Annotated[UUID, Refers("model")]
 KnowledgeBaseId = Annotated[UUID, Refers("knowledge_base")]
+ConnectionId = Annotated[UUID, Refers("connection")]
+ToolName = Annotated[str, StringConstraints(min_length=1, max_length=64), Refers("tool")]
 JsonSchema = Annotated[dict[str, Any], SchemaMark()]
+PythonText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PYTHON), PythonMark()]
 
-Mark = Syntax | Refers | SchemaMark
+Mark = Syntax | Refers | SchemaMark | PythonMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,8 @@ def marked(model: BaseModel) -> Iterator[Marked]:
 
 def _in_model(model: BaseModel, prefix: str) -> Iterator[Marked]:
     for name, annotation in _hints(type(model)).items():
-        yield from _in_value(annotation, getattr(model, name), f"{prefix}{name}")
+        field = type(model).model_fields[name].alias or name
+        yield from _in_value(annotation, getattr(model, name), f"{prefix}{field}")
 
 
 @cache

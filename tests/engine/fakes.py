@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from services.orchestration.adapters.http import OutboundHttp
 from services.orchestration.adapters.sandbox import BubblewrapSandbox
 from services.orchestration.engine.jobs import JobHandler
 from services.orchestration.engine.ports import (
@@ -24,6 +23,9 @@ from services.orchestration.engine.ports import (
     EventRecord,
     ExecutionState,
     ExecutionStatus,
+    Http,
+    HttpReply,
+    HttpRequest,
     LedgerBatch,
     ModelInfo,
     ModelReply,
@@ -230,6 +232,26 @@ class FakeKnowledge:
         return self.passages[:top_k]
 
 
+HttpAnswer = Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]
+
+
+def page(request: HttpRequest) -> HttpReply:
+    return HttpReply(200, {"content-type": "text/plain"}, f"{request.method} {request.url}")
+
+
+@dataclass
+class FakeHttp:
+    answer: HttpAnswer = page
+    made: list[HttpRequest] = field(default_factory=list[HttpRequest])
+    keys: Counter[str] = field(default_factory=Counter[str])
+
+    async def send(self, tenant_id: UUID, request: HttpRequest, idempotency_key: str) -> HttpReply:
+        self.made.append(request)
+        self.keys[idempotency_key] += 1
+        answer = self.answer(request)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+
 class OneCallPerTask:
     """An agent runtime whose agents ask the model once per task and take the answer."""
 
@@ -268,10 +290,11 @@ class World:
     tools: FakeTools = field(default_factory=FakeTools)
     knowledge: FakeKnowledge = field(default_factory=FakeKnowledge)
     agents: Any = field(default_factory=OneCallPerTask)
+    http: Http = field(default_factory=FakeHttp)
     jobs: dict[str, JobHandler] = field(default_factory=dict[str, JobHandler])
 
     def runner(self, ledger: MemoryLedger) -> ExecutionRunner:
-        outside = Outside(self.models, self.tools, self.knowledge, self.agents, OutboundHttp(), BubblewrapSandbox())
+        outside = Outside(self.models, self.tools, self.knowledge, self.agents, self.http, BubblewrapSandbox())
         return ExecutionRunner(ledger, outside, self.jobs)
 
     async def run(self, ledger: MemoryLedger) -> Outcome:

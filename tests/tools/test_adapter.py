@@ -1,12 +1,17 @@
 """The engine's `Tools` port over the catalogue."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from services.orchestration.adapters.tools import BuiltinTools
+from services.orchestration.adapters.tools import ProductTools
 from services.orchestration.engine.ports import CallFailed, Effect, Passage, ToolContext
+
+AGENT = UUID("01890000-0000-7000-8000-00000000c001")
+# What comes with the product reaches no network.
+NO_OUTBOUND: Any = None
 
 
 class Shelf:
@@ -27,15 +32,19 @@ def passage(text: str, page: int | None = None) -> Passage:
     return Passage(uuid4(), uuid4(), "handbook.pdf", uuid4(), text, 0.9, page, 0, len(text))
 
 
-def context(*bases: UUID) -> ToolContext:
-    return ToolContext(uuid4(), uuid4(), bases, "key")
+def context(*bases: UUID, agent_id: UUID | None = AGENT) -> ToolContext:
+    return ToolContext(uuid4(), uuid4(), bases, "key", agent_id=agent_id)
+
+
+def tools(shelf: Shelf) -> ProductTools:
+    return ProductTools(shelf, NO_OUTBOUND)
 
 
 async def test_knowledge_is_searched_in_the_bases_of_the_agent() -> None:
     shelf = Shelf(passage("Left is port.", 3), passage("Right is starboard."))
     where = context(uuid4(), uuid4())
 
-    answer = await BuiltinTools(shelf).call("knowledge_search", {"query": "left?", "top_k": 2}, where)
+    answer = await tools(shelf).call("knowledge_search", {"query": "left?", "top_k": 2}, where)
 
     assert answer == "[1] handbook.pdf, page 3\nLeft is port.\n\n[2] handbook.pdf\nRight is starboard."
     assert shelf.asked == [(where.tenant_id, where.knowledge_base_ids, "left?", 2, "vector")]
@@ -43,13 +52,13 @@ async def test_knowledge_is_searched_in_the_bases_of_the_agent() -> None:
 
 async def test_finding_nothing_is_an_answer() -> None:
     shelf = Shelf()
-    assert "Nothing was found" in await BuiltinTools(shelf).call("knowledge_search", {"query": "x"}, context(uuid4()))
+    assert "Nothing was found" in await tools(shelf).call("knowledge_search", {"query": "x"}, context(uuid4()))
     assert shelf.asked[0][3] == 5
 
 
 async def test_without_knowledge_bases_nothing_is_searched() -> None:
     shelf = Shelf()
-    assert (await BuiltinTools(shelf).call("knowledge_search", {"query": "x"}, context())).startswith("Error: you have")
+    assert (await tools(shelf).call("knowledge_search", {"query": "x"}, context())).startswith("Error: you have")
     assert shelf.asked == []
 
 
@@ -66,16 +75,22 @@ async def test_without_knowledge_bases_nothing_is_searched() -> None:
     ],
 )
 async def test_pure_tools_answer_in_words_whatever_they_are_given(name: str, arguments: dict, answer: str) -> None:
-    assert (await BuiltinTools(Shelf()).call(name, arguments, context())).startswith(answer)
+    assert (await tools(Shelf()).call(name, arguments, context())).startswith(answer)
+
+
+async def test_a_node_is_not_told_in_words_but_fails() -> None:
+    with pytest.raises(CallFailed, match="is not") as failed:
+        await tools(Shelf()).call("calculator", {"expression": "6*"}, context(agent_id=None))
+    assert (failed.value.code, failed.value.source, failed.value.retryable) == ("tool_refused", "calculator", False)
 
 
 async def test_an_unknown_tool_is_a_failure() -> None:
-    tools = BuiltinTools(Shelf())
+    all_tools = tools(Shelf())
     with pytest.raises(CallFailed) as failed:
-        tools.describe("shell")
+        all_tools.describe("shell")
     assert (failed.value.code, failed.value.source, failed.value.retryable) == ("tool_unknown", "shell", False)
     with pytest.raises(CallFailed):
-        await tools.call("shell", {}, context())
+        await all_tools.call("shell", {}, context())
 
 
 async def test_a_failing_search_is_a_failure_and_no_answer() -> None:
@@ -84,10 +99,10 @@ async def test_a_failing_search_is_a_failure_and_no_answer() -> None:
             raise CallFailed("no vectors", code="unavailable", source="chroma", retryable=True)
 
     with pytest.raises(CallFailed, match="no vectors"):
-        await BuiltinTools(Down()).call("knowledge_search", {"query": "x"}, context(uuid4()))
+        await tools(Down()).call("knowledge_search", {"query": "x"}, context(uuid4()))
 
 
 def test_models_are_told_of_a_tool() -> None:
-    spec = BuiltinTools(Shelf()).describe("calculator")
+    spec = tools(Shelf()).describe("calculator")
     assert (spec.name, spec.effect) == ("calculator", Effect.READ)
     assert spec.parameters["required"] == ["expression"]

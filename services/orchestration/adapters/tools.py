@@ -1,20 +1,27 @@
-"""The engine's tools: those that come with the product.
+"""The engine's tools: those that come with the product, and those that a tenant has defined.
 
-A tool that cannot do what it was asked says so in words, for the model to read: that is an answer, and the journal
-records it as one. `CallFailed` is for what may be different the next time.
+A tool that cannot do what an agent asked says so in words, for the model to read: that is an answer, and the journal
+records it as one. `CallFailed` is for what may be different the next time, and for nodes, which read no words.
 """
 
+from pydantic import ValidationError
+
+from services.orchestration.adapters.http import call_failed
 from services.orchestration.engine.ports import CallFailed, Effect, Knowledge, Passage, ToolContext, ToolSpec
 from shared.kit.json import JsonObject
 from shared.tools.catalogue import CATALOGUE, DEFAULT_PASSAGES, BuiltinTool
-from shared.tools.errors import ToolInputError
+from shared.tools.definitions import ToolDefinition
+from shared.tools.errors import ToolInputError, ToolRefused
+from shared.tools.http import use_tool
+from shared.tools.outbound import Outbound, OutboundFailed
 
 
-class BuiltinTools:
-    """The `Tools` port over the catalogue."""
+class ProductTools:
+    """Implements the engine's `Tools`."""
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: Knowledge, outbound: Outbound) -> None:
         self._knowledge = knowledge
+        self._outbound = outbound
 
     def describe(self, name: str) -> ToolSpec:
         tool = _find(name)
@@ -23,12 +30,29 @@ class BuiltinTools:
         )
 
     async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str:
-        tool = _find(name)
         try:
-            tool.check(arguments)
-            return tool.run(**arguments) if tool.run else await self._search(arguments, context)
-        except ToolInputError as error:
+            if context.definition is not None:
+                return await self._use(name, context.definition, arguments, context)
+            return await self._use_builtin(_find(name), arguments, context)
+        except ToolRefused as error:
+            if context.agent_id is None:
+                raise CallFailed(str(error), code="tool_refused", source=name, retryable=False) from error
             return f"Error: {error}"
+
+    async def _use(self, name: str, stored: JsonObject, arguments: JsonObject, context: ToolContext) -> str:
+        try:
+            tool = ToolDefinition.model_validate(stored)
+            result = await use_tool(self._outbound, context.tenant_id, tool, arguments, context.idempotency_key)
+        except ValidationError as error:
+            message = f"The tool {name!r} was defined in a way that this worker does not know"
+            raise CallFailed(message, code="tool_unknown", source=name, retryable=False) from error
+        except OutboundFailed as error:
+            raise call_failed(error, source=name) from error
+        return result.text
+
+    async def _use_builtin(self, tool: BuiltinTool, arguments: JsonObject, context: ToolContext) -> str:
+        tool.check(arguments)
+        return tool.run(**arguments) if tool.run else await self._search(arguments, context)
 
     async def _search(self, arguments: JsonObject, context: ToolContext) -> str:
         if not context.knowledge_base_ids:

@@ -426,7 +426,8 @@ class ToolContext:
 
 
 class Tools(Protocol):
-    """The tools an agent may use. An unknown name raises `CallFailed` with code `tool_unknown`."""
+    """The tools there are: those that come with the product, which `describe` knows, and those that the context of
+    the call defines. An unknown name raises `CallFailed` with code `tool_unknown`."""
 
     def describe(self, name: str) -> ToolSpec: ...
 
@@ -438,7 +439,8 @@ class Tools(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """`connection_id` names a credential of the tenant's, which is bound to its host. `body` is text or JSON."""
+    """`connection_id` names a credential of the tenant's, which is bound to its host. `body` is text or JSON. With
+    `fail_on_status` an answer of status 400 and up is a failure of the call."""
 
     method: str
     url: str
@@ -448,6 +450,7 @@ class HttpRequest:
     timeout: float
     max_bytes: int
     connection_id: UUID | None = None
+    fail_on_status: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,8 +464,8 @@ class HttpReply:
 
 
 class Http(Protocol):
-    """Requests to the outside, through `shared/net`. An answer with any status is an answer; raises `CallFailed` when
-    there is none. `idempotency_key` is sent along unless the effect is `read`."""
+    """Requests to the outside, through `shared/net`. An answer with any status is an answer, unless the request says
+    otherwise; raises `CallFailed` when there is none. `idempotency_key` is sent along unless the effect is `read`."""
 
     async def send(self, tenant_id: UUID, request: HttpRequest, idempotency_key: str) -> HttpReply: ...
 
@@ -496,7 +499,8 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentPlan:
-    """One agent as snapshotted at submit. `max_iterations` bounds its tool loop."""
+    """One agent as snapshotted at submit. `max_iterations` bounds its tool loop. A person is asked before it uses one
+    of `approve_tools`, as before it uses a tool that says so itself."""
 
     id: UUID
     name: str
@@ -506,11 +510,13 @@ class AgentPlan:
     model_id: UUID
     system_prompt: str | None = None
     tools: tuple[str, ...] = ()
+    approve_tools: tuple[str, ...] = ()
     knowledge_base_ids: tuple[UUID, ...] = ()
     max_iterations: int = 15
     temperature: float | None = None
     max_tokens: int | None = None
     allow_delegation: bool = False
+    approve_tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -589,7 +595,10 @@ class StepCalls(Protocol):
         *,
         agent_id: UUID | None = None,
         knowledge_base_ids: Sequence[UUID] = (),
-    ) -> str: ...
+        needs_approval: bool | None = None,
+    ) -> str:
+        """`needs_approval` says whether a person is asked first; None leaves it to the tool."""
+        ...
 
     async def knowledge(
         self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str

@@ -10,7 +10,7 @@ from services.orchestration.adapters.http import OutboundHttp
 from services.orchestration.adapters.knowledge import KnowledgeBases
 from services.orchestration.adapters.models import ProviderModels
 from services.orchestration.adapters.sandbox import BubblewrapSandbox
-from services.orchestration.adapters.tools import BuiltinTools
+from services.orchestration.adapters.tools import ProductTools
 from services.orchestration.engine.ports import AgentRuntime, CrewPlan, CrewResult, Outside, StepCalls
 from shared.kit.logging import get_logger
 from shared.knowledge.embedding import get_embedder
@@ -63,10 +63,10 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
     try:
         yield Outside(
             models=ProviderModels(resources.database, resources.cipher, models),
-            tools=BuiltinTools(knowledge),
+            tools=ProductTools(knowledge, resources.outbound),
             knowledge=knowledge,
             agents=agents,
-            http=OutboundHttp(),
+            http=OutboundHttp(resources.outbound),
             sandbox=BubblewrapSandbox(),
         )
     finally:
