@@ -5,10 +5,9 @@ Evaluation is bounded in every direction and touches nothing but the scope: `Met
 has the limits. Values of the scope are shared, never copied: treat them as read-only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from shared.kit.json import Json, dumps
 from shared.workflow.cel.compiler import ROOTS, Compiler
@@ -94,27 +93,12 @@ class Template:
         self.references = _references(self.paths)
         self.size = sum(part.size + 4 for part in parts if isinstance(part, Expression))
 
-    @property
-    def whole(self) -> Expression | None:
-        """The expression, if the text is one placeholder and nothing else."""
-        match self._parts:
-            case (Expression() as expression,):
-                return expression
-            case _:
-                return None
-
     def render(self, scope: Scope, meter: Meter | None = None) -> str:
-        return self._render(scope, meter or Meter(), _as_it_is)
-
-    def render_url(self, scope: Scope, meter: Meter | None = None) -> str:
-        """The text as a URL: what placeholders give is percent-encoded, save that of one which it begins with."""
-        return self._render(scope, meter or Meter(), _encoded)
-
-    def _render(self, scope: Scope, meter: Meter, encode: Callable[[str, int], str]) -> str:
+        meter = meter or Meter()
         left = MAX_RESULT
         texts: list[str] = []
-        for place, part in enumerate(self._parts):
-            text = part if isinstance(part, str) else encode(_text(part.evaluate(scope, meter)), place)
+        for part in self._parts:
+            text = part if isinstance(part, str) else _text(part.evaluate(scope, meter))
             left -= len(text)
             if left < 0:
                 raise ExpressionError(f"the text becomes longer than {MAX_RESULT:,} characters")
@@ -123,14 +107,6 @@ class Template:
 
     def __repr__(self) -> str:
         return f"Template({self.source!r})"
-
-
-def _as_it_is(text: str, _: int) -> str:
-    return text
-
-
-def _encoded(text: str, place: int) -> str:
-    return text if place == 0 else quote(text.encode("utf-8", "replace"), safe="")
 
 
 def _text(value: Json) -> str:

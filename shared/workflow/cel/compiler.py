@@ -27,8 +27,9 @@ _Apply = Callable[[Any, Frame], Any]
 class Compiler:
     """Compiles one tree; `paths` then holds every constant path into the scope that it reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Sequence[str] = ROOTS) -> None:
         self.paths: set[Path] = set()
+        self._roots = roots
         self._bound: list[str] = []
         self._asks_presence = False
 
@@ -86,8 +87,8 @@ class Compiler:
         name = base.name
         if name in self._bound:
             return (lambda frame: frame.variables[name]), steps
-        if name not in ROOTS:
-            raise ExpressionError(f"unknown name {name!r}: {', '.join(ROOTS)} are known here", base.position)
+        if name not in self._roots:
+            raise ExpressionError(f"unknown name {name!r}: {', '.join(self._roots)} are known here", base.position)
         keys: list[str | int] = [name]
         for step in steps:
             key = _constant_key(step)
@@ -116,7 +117,7 @@ class Compiler:
         if len(step.arguments) - 1 not in counts or not isinstance(step.arguments[0], syntax.Name):
             raise ExpressionError(f"write {step.name}(x, expression with x)", step.position)
         variable = step.arguments[0].name
-        if variable in ROOTS:
+        if variable in self._roots:
             raise ExpressionError(f"{variable!r} is taken: name the variable otherwise", step.position)
         self._bound.append(variable)
         bodies = [self.compile(argument) for argument in step.arguments[1:]]
