@@ -24,7 +24,8 @@ from shared.workflow.texts import ConnectionId, TemplateText
 # What models' providers all take, and what can be written in a list of names.
 TOOL_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MAX_TEMPLATES = 200
-_ROOT = "arguments"
+# What the templates of a tool may refer to.
+ROOTS = ("arguments",)
 # A credential in a definition would be shown to everybody who may read it, and be in every snapshot.
 _CREDENTIAL = frozenset(("authorization", "cookie"))
 
@@ -95,7 +96,7 @@ def problems_of(parameters: JsonObject, config: HttpToolConfig) -> Iterator[tupl
     known = _known_arguments(parameters)
     for field, source in templates:
         try:
-            template = compile_template(source)
+            template = compile_template(source, ROOTS)
         except ExpressionError as broken:
             yield f"config.{field}", broken.message
             continue
@@ -104,9 +105,7 @@ def problems_of(parameters: JsonObject, config: HttpToolConfig) -> Iterator[tupl
 
 def _complaints(template: Template, known: frozenset[str] | None) -> Iterator[str]:
     for path in template.paths:
-        if path[0] != _ROOT:
-            yield f"may refer to arguments alone, not to {path[0]!r}"
-        elif known is not None and len(path) > 1 and path[1] not in known:
+        if known is not None and len(path) > 1 and path[1] not in known:
             yield f"the parameters have no {path[1]!r}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.kit.json import Json, JsonObject, dumps
-from shared.tools.definitions import HttpToolConfig, ToolDefinition
+from shared.tools.definitions import ROOTS, HttpToolConfig, ToolDefinition
 from shared.tools.errors import ToolInputError, ToolRefused
 from shared.tools.outbound import Outbound, OutboundFailed, Outgoing, Reply
 from shared.workflow.expressions import ExpressionError, Meter, compile_template
@@ -57,7 +57,7 @@ class _Composer:
 
     def request(self) -> Outgoing:
         config = self._config
-        url = compile_template(config.url).render_url(self._scope, self._meter)
+        url = compile_template(config.url, ROOTS).render_url(self._scope, self._meter)
         headers = self._texts(config.headers)
         check_headers(headers)
         body, content_type = self._body()
@@ -77,7 +77,7 @@ class _Composer:
         if self._config.json_value is not None:
             return dumps(self._value(self._config.json_value)).encode(), "application/json"
         if self._config.body is not None:
-            text = compile_template(self._config.body).render(self._scope, self._meter)
+            text = compile_template(self._config.body, ROOTS).render(self._scope, self._meter)
             return text.encode("utf-8", "replace"), "text/plain; charset=utf-8"
         return None, None
 
@@ -92,7 +92,7 @@ class _Composer:
     def _value(self, source: Json) -> Json:
         match source:
             case str():
-                template = compile_template(source)
+                template = compile_template(source, ROOTS)
                 if template.whole is not None:
                     return template.whole.evaluate(self._scope, self._meter)
                 return template.render(self._scope, self._meter)

@@ -5,9 +5,10 @@ Evaluation is bounded in every direction and touches nothing but the scope: `Met
 has the limits. Values of the scope are shared, never copied: treat them as read-only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from shared.kit.json import Json, dumps
 from shared.workflow.cel.compiler import ROOTS, Compiler
@@ -93,12 +94,27 @@ class Template:
         self.references = _references(self.paths)
         self.size = sum(part.size + 4 for part in parts if isinstance(part, Expression))
 
+    @property
+    def whole(self) -> Expression | None:
+        """The expression, if the text is one placeholder and nothing else."""
+        match self._parts:
+            case (Expression() as expression,):
+                return expression
+            case _:
+                return None
+
     def render(self, scope: Scope, meter: Meter | None = None) -> str:
-        meter = meter or Meter()
+        return self._render(scope, meter or Meter(), _as_it_is)
+
+    def render_url(self, scope: Scope, meter: Meter | None = None) -> str:
+        """The text as a URL: what placeholders give is percent-encoded, save that of one which it begins with."""
+        return self._render(scope, meter or Meter(), _encoded)
+
+    def _render(self, scope: Scope, meter: Meter, encode: Callable[[str, int], str]) -> str:
         left = MAX_RESULT
         texts: list[str] = []
-        for part in self._parts:
-            text = part if isinstance(part, str) else _text(part.evaluate(scope, meter))
+        for place, part in enumerate(self._parts):
+            text = part if isinstance(part, str) else encode(_text(part.evaluate(scope, meter)), place)
             left -= len(text)
             if left < 0:
                 raise ExpressionError(f"the text becomes longer than {MAX_RESULT:,} characters")
@@ -107,6 +123,14 @@ class Template:
 
     def __repr__(self) -> str:
         return f"Template({self.source!r})"
+
+
+def _as_it_is(text: str, _: int) -> str:
+    return text
+
+
+def _encoded(text: str, place: int) -> str:
+    return text if place == 0 else quote(text.encode("utf-8", "replace"), safe="")
 
 
 def _text(value: Json) -> str:
@@ -121,9 +145,10 @@ def compile_expression(source: str, roots: Sequence[str] = ROOTS) -> Expression:
     return compile_it(source, tuple(roots))
 
 
-def compile_template(source: str) -> Template:
-    """Compiles, or finds what was compiled before. Raises `ExpressionError`."""
-    return _cached_template(source) if len(source) <= _LONGEST_CACHED else _compile_template(source)
+def compile_template(source: str, roots: Sequence[str] = ROOTS) -> Template:
+    """As `compile_expression`, for a text with expressions in it."""
+    compile_it = _cached_template if len(source) <= _LONGEST_CACHED else _compile_template
+    return compile_it(source, tuple(roots))
 
 
 def _compile_expression(source: str, roots: tuple[str, ...]) -> Expression:
@@ -132,7 +157,7 @@ def _compile_expression(source: str, roots: tuple[str, ...]) -> Expression:
     return _compile(source, parse(source), roots)
 
 
-def _compile_template(source: str) -> Template:
+def _compile_template(source: str, roots: tuple[str, ...]) -> Template:
     if len(source) > MAX_TEMPLATE:
         raise ExpressionError(f"a text may have at most {MAX_TEMPLATE:,} characters", MAX_TEMPLATE)
     parts: list[str | Expression] = []
@@ -143,13 +168,13 @@ def _compile_template(source: str) -> Template:
         tree, end = parse_embedded(source, start + 2)
         if end - start > MAX_EXPRESSION:
             raise ExpressionError(f"an expression may have at most {MAX_EXPRESSION:,} characters", start)
-        parts += [source[position:start], _compile(source[start + 2 : end - 2].strip(), tree)]
+        parts += [source[position:start], _compile(source[start + 2 : end - 2].strip(), tree, roots)]
         position = end
     parts.append(source[position:])
     return Template(source, [part for part in parts if part != ""])
 
 
-def _compile(source: str, tree: Node, roots: Sequence[str] = ROOTS) -> Expression:
+def _compile(source: str, tree: Node, roots: tuple[str, ...]) -> Expression:
     compiler = Compiler(roots)
     evaluate = compiler.compile(tree)
     paths = sorted(compiler.paths, key=repr)

@@ -510,7 +510,6 @@ class AgentPlan:
     model_id: UUID
     system_prompt: str | None = None
     tools: tuple[str, ...] = ()
-    approve_tools: tuple[str, ...] = ()
     knowledge_base_ids: tuple[UUID, ...] = ()
     max_iterations: int = 15
     temperature: float | None = None
