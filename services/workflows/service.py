@@ -144,7 +144,7 @@ async def validate(session: ReadSession, workflow_id: UUID, request: ValidateReq
     graph = request.graph
     if graph is None:
         graph = (await repository.get_version(session, workflow, request.version)).graph
-    problems = await _problems(session, graph)
+    problems = await _problems(session, workflow, graph)
     return ValidationOut(valid=_is_valid(problems), problems=problems)
 
 
@@ -208,13 +208,14 @@ def _place(problem: Problem) -> str:
 
 
 async def _saved(session: ReadSession, workflow: Workflow, version: WorkflowVersion) -> WorkflowSaved:
-    problems = await _problems(session, version.graph)
+    problems = await _problems(session, workflow, version.graph)
     out = _out(workflow, version).model_dump()
     return WorkflowSaved.model_validate({**out, "valid": _is_valid(problems), "problems": problems})
 
 
-async def _problems(session: ReadSession, graph: JsonObject) -> list[ProblemOut]:
-    return [ProblemOut.model_validate(problem) for problem in await workflow_problems(session, graph)]
+async def _problems(session: ReadSession, workflow: Workflow, graph: JsonObject) -> list[ProblemOut]:
+    found = await workflow_problems(session, graph, workflow_id=workflow.id, name=workflow.name)
+    return [ProblemOut.model_validate(problem) for problem in found]
 
 
 def _is_valid(problems: list[ProblemOut]) -> bool:

@@ -1,19 +1,14 @@
-"""Role, goal and backstory of an agent are templates over the inputs of the execution it works in.
-
-They are rendered when the snapshot is taken: the inputs are known then, and a text that cannot be rendered
-is refused before anything is spent.
-"""
+"""Whether the texts of agents, which are templates over the inputs, fit the graphs that the agents work in."""
 
 from collections.abc import Iterator
 
 from shared.database.tables.agents import Agent
 from shared.executions.pool import Pool
 from shared.kit.json import JsonObject
-from shared.workflow.expressions import ExpressionError, Meter, compile_template
+from shared.workflow.agent_texts import TEXTS
+from shared.workflow.expressions import ExpressionError, compile_template
 from shared.workflow.graph import Graph
 from shared.workflow.problems import Problem, error
-
-TEXTS = ("role", "goal", "backstory")
 
 
 def agent_text_problems(graph: Graph, pool: Pool) -> Iterator[Problem]:
@@ -44,25 +39,3 @@ def _complaints(agent: Agent, inputs: JsonObject) -> Iterator[tuple[str, str]]:
 def _takes(schema: JsonObject, name: str | int) -> bool:
     properties = schema.get("properties")
     return bool(schema.get("additionalProperties")) or (isinstance(properties, dict) and name in properties)
-
-
-def render(agent: Agent, inputs: JsonObject, meter: Meter) -> dict[str, str]:
-    """The texts for these inputs. Raises `ExpressionError`."""
-    return {text: compile_template(getattr(agent, text)).render({"inputs": inputs}, meter) for text in TEXTS}
-
-
-def render_alone(agent: Agent, inputs: JsonObject, meter: Meter) -> dict[str, str]:
-    """The texts of an agent at work outside the workflow that it was written for.
-
-    Inputs that it asks for in vain are called by their names, and a text that is no template stays as it is.
-    """
-    return {text: _render_alone(getattr(agent, text), inputs, meter) for text in TEXTS}
-
-
-def _render_alone(source: str, inputs: JsonObject, meter: Meter) -> str:
-    try:
-        template = compile_template(source)
-        asked = {str(path[1]): str(path[1]) for path in template.paths if path[0] == "inputs" and len(path) > 1}
-        return template.render({"inputs": {**asked, **inputs}}, meter)
-    except ExpressionError:
-        return source

@@ -3,26 +3,25 @@
 Later changes to agents or models touch no execution that was accepted, and no secret is in here.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from shared.database.session import ReadSession
-from shared.database.tables.agents import Agent
-from shared.executions.agent_texts import agent_text_problems, render, render_alone
-from shared.executions.pool import Pool, read_pool
-from shared.kit.json import JsonObject, content_hash
+from shared.executions.checking import graph_problems, validated
+from shared.executions.children import read_children
+from shared.executions.parts import parts_of
+from shared.executions.pool import read_pool
+from shared.kit.json import JsonObject
 from shared.kit.storable import storable
 from shared.web.errors import AppError, ErrorDetail
-from shared.workflow.expressions import ExpressionError, Meter
+from shared.workflow.agent_texts import AgentTextError, render_agents
 from shared.workflow.graph import Graph
 from shared.workflow.inputs import with_defaults
 from shared.workflow.problems import Problem, Severity
-from shared.workflow.validate import References, validate_graph, validate_inputs
-
-_Render = Callable[[Agent, JsonObject, Meter], Mapping[str, str]]
+from shared.workflow.validate import validate_inputs
 
 
 class WorkflowInvalid(AppError):
@@ -45,9 +44,16 @@ class Snapshot:
     inputs: JsonObject
 
 
-async def workflow_problems(session: ReadSession, graph: JsonObject) -> list[Problem]:
-    """Everything that is wrong with the graph at this tenant, agents' texts included."""
-    return _problems(graph, await read_pool(session, graph))
+async def workflow_problems(
+    session: ReadSession, graph: JsonObject, *, workflow_id: UUID | None = None, name: str = "this workflow"
+) -> list[Problem]:
+    """Everything that is wrong with the graph at this tenant: agents' texts, and the workflows that it starts,
+    included."""
+    problems = graph_problems(graph, await read_pool(session, graph))
+    if _is_well_formed(graph):
+        children = await read_children(session, graph, workflow_id=workflow_id, name=name)
+        problems += children.problems
+    return problems
 
 
 async def snapshot_workflow(
@@ -62,8 +68,15 @@ async def snapshot_workflow(
     """Raises `WorkflowInvalid` or `InputsInvalid`, with the places of all that is wrong."""
     about = {"workflow_id": str(workflow_id), "workflow_name": workflow_name, "version": version}
     pool = await read_pool(session, graph)
-    _refuse(WorkflowInvalid, _problems(graph, pool))
-    return _snapshot(graph, inputs, pool, about, render)
+    refuse(WorkflowInvalid, graph_problems(graph, pool))
+    children = await read_children(
+        session, Graph.model_validate(graph).dump(), workflow_id=workflow_id, name=workflow_name
+    )
+    refuse(WorkflowInvalid, children.problems)
+    spec = {**about, "graph": children.graph, **parts_of(pool)}
+    if children.specs:
+        spec["workflows"] = children.specs
+    return snapshot_of(spec, inputs)
 
 
 async def snapshot_agent_job(session: ReadSession, graph: JsonObject, inputs: JsonObject, *, name: str) -> Snapshot:
@@ -73,68 +86,34 @@ async def snapshot_agent_job(session: ReadSession, graph: JsonObject, inputs: Js
     """
     about = {"workflow_id": None, "workflow_name": name, "version": None}
     pool = await read_pool(session, graph)
-    _refuse(WorkflowInvalid, _validate(graph, pool.references()))
-    return _snapshot(graph, inputs, pool, about, render_alone)
+    refuse(WorkflowInvalid, validated(graph, pool.references()))
+    spec = {**about, "graph": Graph.model_validate(graph).dump(), **parts_of(pool)}
+    return snapshot_of(spec, inputs, alone=True)
 
 
-def _problems(graph: JsonObject, pool: Pool) -> list[Problem]:
-    problems = _validate(graph, pool.references())
-    if pool.mentions:
-        problems += agent_text_problems(Graph.model_validate(graph), pool)
-    return problems
-
-
-# A version is started far more often than it, or what it refers to, changes. Content alone is the key.
-_validated: OrderedDict[tuple[object, ...], tuple[Problem, ...]] = OrderedDict()
-_MOST_VALIDATED = 500
-
-
-def _validate(graph: JsonObject, references: References) -> list[Problem]:
-    key = (
-        content_hash(graph),
-        frozenset(references.agents.items()),
-        frozenset(references.models),
-        frozenset(references.knowledge_bases),
-    )
-    if key not in _validated:
-        _validated[key] = tuple(validate_graph(graph, references))
-        if len(_validated) > _MOST_VALIDATED:
-            _validated.popitem(last=False)
-    return list(_validated[key])
-
-
-def _snapshot(graph: JsonObject, inputs: JsonObject, pool: Pool, about: JsonObject, render_: _Render) -> Snapshot:
-    parsed = Graph.model_validate(graph)
-    filled = with_defaults(parsed.inputs, storable(inputs))
-    _refuse(InputsInvalid, validate_inputs(parsed, filled))
-    meter = Meter()
-    agents = {str(agent.id): _agent(agent, pool, filled, meter, render_) for agent in pool.agents.values()}
-    models = {str(model.id): {"name": model.name, "provider": model.provider} for model in pool.models.values()}
-    return Snapshot({**about, "graph": parsed.dump(), "agents": agents, "models": models}, filled)
-
-
-def _agent(agent: Agent, pool: Pool, inputs: JsonObject, meter: Meter, render_: _Render) -> dict[str, Any]:
+def snapshot_of(spec: JsonObject, inputs: JsonObject, *, alone: bool = False) -> Snapshot:
+    """A snapshot's spec, be it a new one or an earlier one, for these inputs. Raises `InputsInvalid`."""
+    graph = Graph.model_validate(spec["graph"])
+    filled = with_defaults(graph.inputs, storable(inputs))
+    refuse(InputsInvalid, validate_inputs(graph, filled))
     try:
-        texts = render_(agent, inputs, meter)
-    except ExpressionError as broken:
-        message = f"the texts of agent {agent.name!r} cannot be made of these inputs: {broken.message}"
-        raise InputsInvalid(details=[ErrorDetail(field="inputs", message=message, code="agent_text_invalid")]) from None
-    return {
-        "id": str(agent.id),
-        "name": agent.name,
-        **texts,
-        "system_prompt": agent.system_prompt,
-        "model_id": str(agent.model_id),
-        "tools": list(agent.tools),
-        "knowledge_base_ids": [str(i) for i in pool.agent_knowledge_bases.get(agent.id, ())],
-        "max_iterations": agent.max_iterations,
-        "temperature": agent.temperature,
-        "max_tokens": agent.max_tokens,
-        "allow_delegation": agent.allow_delegation,
-    }
+        agents = render_agents(spec["agents"], filled, alone=alone)
+    except AgentTextError as broken:
+        detail = ErrorDetail(field="inputs", message=broken.message, code="agent_text_invalid")
+        raise InputsInvalid(details=[detail]) from None
+    return Snapshot({**spec, "agents": agents}, filled)
 
 
-def _refuse(failure: type[AppError], problems: Iterable[Problem]) -> None:
+def _is_well_formed(graph: JsonObject) -> bool:
+    try:
+        Graph.model_validate(graph)
+    except ValidationError:
+        return False
+    return True
+
+
+def refuse(failure: type[AppError], problems: Iterable[Problem]) -> None:
+    """Raises the failure, with the places, if there is an error among the problems."""
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if errors:
         raise failure(details=[_detail(problem) for problem in errors])

@@ -172,3 +172,11 @@ def with_defaults(schema: JsonObject, inputs: JsonObject) -> JsonObject:
         if name not in inputs and isinstance(about, dict) and "default" in about
     }
     return {**defaults, **inputs} if defaults else inputs
+
+
+def known_inputs(schema: JsonObject) -> JsonObject | None:
+    """The inputs by name, with the schema of each, or None when the schema lets any name through."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or "patternProperties" in schema or "$ref" in schema:
+        return None
+    return None if schema.get("additionalProperties") else properties  # pyright: ignore[reportUnknownVariableType]

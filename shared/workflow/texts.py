@@ -28,7 +28,7 @@ class Syntax:
 class Refers:
     """The id of something of the tenant's, or the name of a tool."""
 
-    kind: Literal["agent", "model", "knowledge_base", "connection", "tool"]
+    kind: Literal["agent", "model", "knowledge_base", "connection", "tool", "workflow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ ModelId = Annotated[UUID, Refers("model")]
 KnowledgeBaseId = Annotated[UUID, Refers("knowledge_base")]
 ConnectionId = Annotated[UUID, Refers("connection")]
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=64), Refers("tool")]
+# Looked at with all that the workflow starts in turn, which takes the database: see `shared/executions/children.py`.
+WorkflowId = Annotated[UUID, Refers("workflow")]
 JsonSchema = Annotated[dict[str, Any], SchemaMark()]
 PythonText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PYTHON), PythonMark()]
 

@@ -16,7 +16,7 @@ from shared.workflow.configs.base import Config
 from shared.workflow.configs.values import ConditionConfig
 from shared.workflow.expressions import Expression, ExpressionError, Template, compile_expression, compile_template
 from shared.workflow.graph import Graph, Node, upstream
-from shared.workflow.inputs import check_inputs, check_schema, with_defaults
+from shared.workflow.inputs import check_inputs, check_schema, known_inputs, with_defaults
 from shared.workflow.problems import Problem, Severity, error
 from shared.workflow.shape import check_shape
 from shared.workflow.texts import Marked, Refers, SchemaMark, Syntax, marked
@@ -62,7 +62,7 @@ class _Validation:
         self._references = references
         self._nodes = {node.id: node for node in graph.nodes}
         self._upstream = upstream(graph.edges)
-        self._inputs = _known_inputs(graph.inputs)
+        self._inputs = known_inputs(graph.inputs)
         self._configs: dict[str, Config] = {}
         self._language_left = MAX_LANGUAGE
 
@@ -122,6 +122,8 @@ class _Validation:
             case Syntax(kind=kind):
                 before = self._upstream.get(node.id, set[str]())
                 yield from self._check_text(each.value, kind, node.id, each.field, before)
+            case Refers(kind="workflow"):
+                pass
             case Refers(kind=kind):
                 yield from self._check_reference(node, kind, each)
             case SchemaMark():
@@ -212,14 +214,6 @@ class _Validation:
             yield "reference_not_upstream", f"node {node!r} does not come before this one: draw an edge from it"
         if rest and rest[0] != "output":
             yield "reference_unknown", f"a node has only output: write nodes.{node}.output"
-
-
-def _known_inputs(schema: JsonObject) -> Mapping[str, Any] | None:
-    """The names of the inputs, or None when the schema lets any name through."""
-    properties = schema.get("properties")
-    if not isinstance(properties, dict) or "patternProperties" in schema or "$ref" in schema:
-        return None
-    return None if schema.get("additionalProperties") else properties  # pyright: ignore[reportUnknownVariableType]
 
 
 def _check_defaults(schema: JsonObject) -> Iterator[Problem]:

@@ -43,6 +43,7 @@ async def test_an_execution_is_queued_with_a_snapshot(here: Tenant) -> None:
                 "name": "writer",
                 "role": "r",
                 "goal": "Know tides",
+                "templates": {"goal": "Know {{ inputs.topic }}"},
                 "backstory": "b",
                 "system_prompt": None,
                 "model_id": str(here.model_id),

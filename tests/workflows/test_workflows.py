@@ -203,7 +203,7 @@ for _ in range(300):
         ("POST", "/{id}/clone", {"owner": "me"}),
         ("POST", "/{id}/execute", {"inputs": []}),
         ("POST", "/{id}/execute", {"version": -1}),
-        ("POST", "/{id}/execute", {"priority": 9}),
+        ("POST", "/{id}/execute", {"priority": 11}),
         ("POST", "/{id}/execute", {"inputs": {"n": "many"}}),
         ("GET", "/{id}/export?format=pdf", None),
     ],

@@ -1,0 +1,34 @@
+"""What a snapshot holds of a graph's surroundings: its agents and models as they are now. No secret is in here."""
+
+from typing import Any
+
+from shared.database.tables.agents import Agent
+from shared.executions.pool import Pool
+from shared.kit.json import JsonObject
+from shared.workflow.agent_texts import TEXTS, templates_of
+
+
+def parts_of(pool: Pool) -> JsonObject:
+    """The agents' texts are not yet rendered: see `render_agents`."""
+    return {
+        "agents": {str(agent.id): _agent(agent, pool) for agent in pool.agents.values()},
+        "models": {str(model.id): {"name": model.name, "provider": model.provider} for model in pool.models.values()},
+    }
+
+
+def _agent(agent: Agent, pool: Pool) -> dict[str, Any]:
+    texts: JsonObject = {text: getattr(agent, text) for text in TEXTS}
+    return {
+        "id": str(agent.id),
+        "name": agent.name,
+        **texts,
+        "templates": templates_of(texts),
+        "system_prompt": agent.system_prompt,
+        "model_id": str(agent.model_id),
+        "tools": list(agent.tools),
+        "knowledge_base_ids": [str(i) for i in pool.agent_knowledge_bases.get(agent.id, ())],
+        "max_iterations": agent.max_iterations,
+        "temperature": agent.temperature,
+        "max_tokens": agent.max_tokens,
+        "allow_delegation": agent.allow_delegation,
+    }

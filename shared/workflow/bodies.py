@@ -1,0 +1,38 @@
+"""Graphs within graphs, as stored: the bodies of maps and loops."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shared.kit.json import JsonObject
+from shared.workflow.cel.values import is_map
+
+WITH_BODY = ("map", "loop")
+
+
+def body_of(node: JsonObject) -> JsonObject | None:
+    """The graph within a map or a loop; None for any other node, and for a body that is none."""
+    config: Any = node.get("config")
+    body: Any = config.get("body") if node.get("type") in WITH_BODY and is_map(config) else None
+    return body if is_map(body) and isinstance(body.get("nodes"), list) else None
+
+
+def every_node(graph: JsonObject) -> Iterator[JsonObject]:
+    """The nodes of a graph that is well formed, those in bodies included."""
+    for node in graph["nodes"]:
+        yield node
+        body = body_of(node)
+        if body is not None:
+            yield from every_node(body)
+
+
+def with_nodes(graph: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:
+    """A copy of the graph in which every node, those in bodies included, is what `change` makes of it."""
+    return {**graph, "nodes": [_changed(node, change) for node in graph["nodes"]]}
+
+
+def _changed(node: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:
+    changed = change(node)
+    body = body_of(changed)
+    if body is None:
+        return changed
+    return {**changed, "config": {**changed["config"], "body": with_nodes(body, change)}}
