@@ -13,6 +13,7 @@ from services.agents.module import SERVICE as AGENTS
 from services.analytics.module import SERVICE as ANALYTICS
 from services.auth.module import SERVICE as AUTH
 from services.execution_monitoring.module import SERVICE as EXECUTION_MONITORING
+from services.inbox.module import SERVICE as INBOX
 from services.knowledge_base.module import SERVICE as KNOWLEDGE_BASE
 from services.models.module import SERVICE as MODELS
 from services.orchestration.module import SERVICE as ORCHESTRATION
@@ -31,6 +32,7 @@ SERVICES: tuple[Service, ...] = (
     WORKFLOWS,
     ORCHESTRATION,
     EXECUTION_MONITORING,
+    INBOX,
     ANALYTICS,
 )
 

@@ -17,6 +17,7 @@ SERVICES = (
     "workflows",
     "orchestration",
     "execution_monitoring",
+    "inbox",
     "analytics",
 )
 

@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy import update
 
 from shared.database.session import Database, Scope
-from shared.database.tables.ledger import CallRow, EventRow, ExecutionRow, StepRow
+from shared.database.tables.ledger import CallRow, EventRow, ExecutionRow, StepRow, WaitRow
 from shared.executions.events import announce
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
+from shared.kit.json import content_hash
 from shared.web.resources import Resources
 
 
@@ -82,6 +83,26 @@ class Seeder:
         await self._add(row)
         return row.id
 
+    async def wait(self, execution_id: UUID, step_id: UUID, kind: str = "approval", **values: Any) -> UUID:
+        """An open one of a waiting step; the caller sees to the states of the step and of the execution."""
+        request = values.setdefault("request", {})
+        row = WaitRow(
+            **{
+                "id": new_id(),
+                "tenant_id": self._tenant_id,
+                "execution_id": execution_id,
+                "step_id": step_id,
+                "key": f"1//wait/{new_id().hex}",
+                "kind": kind,
+                "title": "Shall we?",
+                "request_hash": content_hash(request),
+                "created_at": utcnow(),
+                **values,
+            }
+        )
+        await self._add(row)
+        return row.id
+
     async def append(
         self, execution_id: UUID, *events: tuple[str, dict[str, Any]], publish: bool = True, status: str | None = None
     ) -> None:
@@ -128,6 +149,6 @@ class Seeder:
             data=data,
         )
 
-    async def _add(self, row: ExecutionRow | StepRow | CallRow) -> None:
+    async def _add(self, row: ExecutionRow | StepRow | CallRow | WaitRow) -> None:
         async with self.database.write(self.scope) as session:
             session.add(row)
