@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     # How many executions a worker runs at once; of documents being processed, fewer.
     worker_capacity: int = 100
     worker_ingestion_capacity: int = 2
+    worker_code_capacity: int = 4  # how many code steps run at the same moment, each a process
     worker_http_address: str = ""  # "host:port" of a worker's /healthz, /readyz and /metrics; empty: none
     lease_seconds: float = 30.0
     max_attempts: int = 5

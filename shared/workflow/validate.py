@@ -18,8 +18,9 @@ from shared.workflow.expressions import Expression, ExpressionError, Template, c
 from shared.workflow.graph import Graph, Node, upstream
 from shared.workflow.inputs import check_inputs, check_schema, known_inputs, with_defaults
 from shared.workflow.problems import Problem, Severity, error
+from shared.workflow.python import check_python
 from shared.workflow.shape import check_shape
-from shared.workflow.texts import Marked, Refers, SchemaMark, Syntax, marked
+from shared.workflow.texts import Marked, PythonMark, Refers, SchemaMark, Syntax, marked
 
 __all__ = ["Problem", "References", "Severity", "validate_graph", "validate_inputs"]
 
@@ -126,6 +127,11 @@ class _Validation:
                 pass
             case Refers(kind=kind):
                 yield from self._check_reference(node, kind, each)
+            case PythonMark():
+                self._charge(len(each.value))
+                for complaint in check_python(each.value):
+                    message = f"node {node.id!r}, {each.field}: {complaint}"
+                    yield error("code_invalid", message, node=node.id, field=each.field)
             case SchemaMark():
                 self._charge(len(canonical(each.value)))
                 for complaint in check_schema(each.value):

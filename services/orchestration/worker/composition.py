@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from services.orchestration.adapters.http import OutboundHttp
 from services.orchestration.adapters.knowledge import KnowledgeBases
 from services.orchestration.adapters.models import ProviderModels
-from services.orchestration.adapters.sandbox import BubblewrapSandbox
+from services.orchestration.adapters.sandbox import BubblewrapSandbox, CodeLimits
 from services.orchestration.adapters.tools import ProductTools
 from services.orchestration.engine.ports import AgentRuntime, CrewPlan, CrewResult, Outside, StepCalls
+from services.orchestration.worker import metrics
 from shared.kit.logging import get_logger
 from shared.knowledge.embedding import get_embedder
 from shared.knowledge.search import KnowledgeSearch
@@ -60,6 +61,8 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
     agents = WarmingRuntime()
     if settings.worker_capacity > 0:  # else it only processes documents, and has better use for the memory
         agents.warm_up()
+    sandbox = BubblewrapSandbox(CodeLimits(at_once=settings.worker_code_capacity))
+    looking = asyncio.create_task(_look_at(sandbox))
     try:
         yield Outside(
             models=ProviderModels(resources.database, resources.cipher, models),
@@ -67,7 +70,18 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
             knowledge=knowledge,
             agents=agents,
             http=OutboundHttp(resources.outbound),
-            sandbox=BubblewrapSandbox(),
+            sandbox=sandbox,
         )
     finally:
+        looking.cancel()
         await models.close()
+
+
+async def _look_at(sandbox: BubblewrapSandbox) -> None:
+    """So that an operator knows before the first step that needs it."""
+    trouble = await sandbox.check()
+    metrics.CODE_SANDBOX.set(trouble is None)
+    if trouble is None:
+        log.info("code steps run in a sandbox")
+    else:
+        log.warning("code steps will fail on this worker", reason=trouble)

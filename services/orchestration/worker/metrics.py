@@ -5,6 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 HELD = Gauge("quarterdeck_worker_executions", "Executions this worker holds", ["lane"])
 CAPACITY = Gauge("quarterdeck_worker_capacity", "Executions this worker can hold", ["lane"])
 READY = Gauge("quarterdeck_worker_ready", "1 while this worker claims executions")
+CODE_SANDBOX = Gauge("quarterdeck_worker_code_sandbox", "1 if this worker can run the code of code steps")
 RINGS = Counter("quarterdeck_worker_rings", "Rings of the doorbell that were heard")
 CLAIMED = Counter("quarterdeck_executions_claimed", "Executions claimed", ["lane"])
 QUEUED_SECONDS = Histogram(

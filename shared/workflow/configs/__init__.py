@@ -2,6 +2,7 @@
 
 from shared.workflow.configs.agents import AgentTaskConfig, CrewConfig
 from shared.workflow.configs.base import Config
+from shared.workflow.configs.code import CodeConfig
 from shared.workflow.configs.knowledge import KnowledgeSearchConfig
 from shared.workflow.configs.values import ConditionConfig, OutputConfig, TransformConfig
 
@@ -9,6 +10,7 @@ NODE_CONFIGS: dict[str, type[Config]] = {
     "agent_task": AgentTaskConfig,
     "crew": CrewConfig,
     "knowledge_search": KnowledgeSearchConfig,
+    "code": CodeConfig,
     "condition": ConditionConfig,
     "transform": TransformConfig,
     "output": OutputConfig,

@@ -5,6 +5,7 @@ from typing import Any
 
 from services.orchestration.engine.steps.agent_task.step import AgentTaskStep
 from services.orchestration.engine.steps.base import Step
+from services.orchestration.engine.steps.code.step import CodeStep
 from services.orchestration.engine.steps.condition.step import ConditionStep
 from services.orchestration.engine.steps.crew.step import CrewStep
 from services.orchestration.engine.steps.knowledge_search.step import KnowledgeSearchStep
@@ -15,6 +16,7 @@ STEPS: dict[str, Callable[[Any], Step]] = {
     "agent_task": AgentTaskStep,
     "crew": CrewStep,
     "knowledge_search": KnowledgeSearchStep,
+    "code": CodeStep,
     "condition": ConditionStep,
     "transform": TransformStep,
     "output": OutputStep,
