@@ -12,6 +12,16 @@ class ExecutionEnded(Conflict):
     message = "The execution has already ended."
 
 
+class ExecutionStopping(Conflict):
+    code = "execution_stopping"
+    message = "The execution has been asked to stop."
+
+
+class NotPaused(Conflict):
+    code = "not_paused"
+    message = "The execution is not paused."
+
+
 class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
     message = "This Idempotency-Key was used for another request."

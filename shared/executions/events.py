@@ -20,8 +20,9 @@ from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
 
-# A worker that hears an execution's id here looks at once whether it was asked to stop.
-CANCEL_CHANNEL = "executions.cancel"
+# A worker that hears here the id of an execution it runs looks at once what is wanted of it: that it stops, or pauses,
+# or goes on with what was answered.
+LOOK_CHANNEL = "executions.cancel"
 
 _PATIENCE = 0.5
 
@@ -39,8 +40,9 @@ def wire(event: EventRow) -> dict[str, Any]:
     return {"seq": event.seq, "type": event.type, "at": event.at.astimezone(UTC), "step": step, "data": event.data}
 
 
-async def announce(redis: Redis, events: Iterable[EventRow], *, cancelled: UUID | None = None) -> None:
-    """Publishes committed events, and that an execution was asked to stop. Quick, and never fails."""
+async def announce(redis: Redis, events: Iterable[EventRow], *, look: Iterable[UUID] = ()) -> None:
+    """Publishes committed events, and has the workers of the executions `look` see to them at once. Quick, and never
+    fails."""
     lists: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         lists[event.execution_id].append(wire(event))
@@ -49,8 +51,8 @@ async def announce(redis: Redis, events: Iterable[EventRow], *, cancelled: UUID 
         async with asyncio.timeout(_PATIENCE), client.pipeline(transaction=False) as pipeline:
             for execution_id, listed in lists.items():
                 pipeline.publish(channel(execution_id), dumps(listed))
-            if cancelled is not None:
-                pipeline.publish(CANCEL_CHANNEL, str(cancelled))
+            for execution_id in look:
+                pipeline.publish(LOOK_CHANNEL, str(execution_id))
             await pipeline.execute()
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("live events not published", error=str(error))
@@ -71,7 +73,11 @@ def inbox_channel(tenant_id: UUID) -> str:
 
 async def announce_inbox(redis: Redis, tenant_id: UUID, change: InboxChange, wait_ids: Iterable[UUID]) -> None:
     """Publishes what was committed of waits that ask a person. Quick, and never fails."""
-    await publish_inbox(redis, tenant_id, [{"change": change.value, "id": str(wait_id)} for wait_id in wait_ids])
+    await publish_inbox(redis, tenant_id, inbox_changes(change, wait_ids))
+
+
+def inbox_changes(change: InboxChange, wait_ids: Iterable[UUID]) -> list[dict[str, str]]:
+    return [{"change": change.value, "id": str(wait_id)} for wait_id in wait_ids]
 
 
 async def publish_inbox(redis: Redis, tenant_id: UUID, changes: list[dict[str, str]]) -> None:

@@ -76,7 +76,7 @@ async def answer(
         if execution_status == ExecutionStatus.QUEUED:
             await ring()
         else:
-            await announce(redis, [], cancelled=row.execution_id)
+            await announce(redis, [], look=[row.execution_id])
 
     session.after_commit(tell)
     return row

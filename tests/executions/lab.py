@@ -1,6 +1,6 @@
 """A ledger with several workers of it, each of them a few objects in this process."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,13 +30,20 @@ ALL = {"default": 100, "ingestion": 100}
 
 @dataclass
 class LabWorker:
-    """What one worker process has of the ledger. `published` is what it told Redis, `rejected` counts stale writes."""
+    """What one worker process has of the ledger. `published` is what watchers heard, `rejected` counts stale writes."""
 
     connections: Connections
     claims: Claims
     writer: GroupWriter
-    published: list[tuple[UUID, Any]]
-    rejected: list[None]
+    effects: "Told"
+
+    @property
+    def published(self) -> list[tuple[UUID, Any]]:
+        return self.effects.lines
+
+    @property
+    def rejected(self) -> int:
+        return self.effects.stale
 
     async def take(self, room: Mapping[str, int] = ALL, *, suspects: bool = True) -> list[Claim]:
         return await self.claims.take(room, suspects=suspects)
@@ -50,6 +57,32 @@ class LabWorker:
 
 
 @dataclass
+class Told:
+    """What follows from committed writes, kept."""
+
+    lines: list[tuple[UUID, Any]] = field(default_factory=list[tuple[UUID, Any]])
+    stale: int = 0
+    items: list[UUID] = field(default_factory=list[UUID])
+    rings: int = 0
+    sweeps: int = 0
+
+    def published(self, execution_id: UUID, events: bytes) -> None:
+        self.lines.append((execution_id, loads(events)))
+
+    def rejected(self) -> None:
+        self.stale += 1
+
+    def asked(self, tenant_id: UUID, wait_ids: Sequence[UUID]) -> None:
+        self.items += wait_ids
+
+    def queued(self) -> None:
+        self.rings += 1
+
+    def ended(self) -> None:
+        self.sweeps += 1
+
+
+@dataclass
 class Lab:
     platform: Platform
     _workers: list[LabWorker] = field(default_factory=list[LabWorker])
@@ -58,15 +91,10 @@ class Lab:
         connections = await Connections.open(
             self.platform.settings.app_database_url.get_secret_value(), size=3, patience=10
         )
-        published: list[tuple[UUID, Any]] = []
-        rejected: list[None] = []
-        writer = GroupWriter(
-            connections,
-            publish=lambda id_, events: published.append((id_, loads(events))),
-            on_rejected=lambda: rejected.append(None),
-        )
+        effects = Told()
+        writer = GroupWriter(connections, effects)
         claims = Claims(connections, name, lease, MAX_ATTEMPTS)
-        made = LabWorker(connections, claims, writer, published, rejected)
+        made = LabWorker(connections, claims, writer, effects)
         self._workers.append(made)
         return made
 

@@ -6,7 +6,7 @@ from shared.database.session import Scope
 from shared.database.tables.ledger import ExecutionRow
 from shared.executions.cancel import cancel
 from shared.executions.errors import ExecutionEnded, ExecutionNotFound
-from shared.executions.events import CANCEL_CHANNEL, channel
+from shared.executions.events import LOOK_CHANNEL, channel
 from shared.kit.ids import new_id
 from shared.kit.json import loads
 from tests.executions.support import LedgerView, queue
@@ -63,7 +63,7 @@ async def test_a_running_execution_is_flagged_and_its_worker_told(
     row = await queue(platform, ada)
     await _pretend_running(view, row)
     async with platform.resources.redis.pubsub() as listener:
-        await listener.subscribe(CANCEL_CHANNEL, channel(row.id))
+        await listener.subscribe(LOOK_CHANNEL, channel(row.id))
         heard: dict[str, bytes] = {}
 
         asked = await _cancel(platform, ada, row)
@@ -75,7 +75,7 @@ async def test_a_running_execution_is_flagged_and_its_worker_told(
 
     assert asked.status == "running"
     assert asked.cancel_requested_at is not None
-    assert heard[CANCEL_CHANNEL].decode() == str(row.id)
+    assert heard[LOOK_CHANNEL].decode() == str(row.id)
     stored = (await view.events(row.id))[-1]
     assert loads(heard[channel(row.id)]) == [
         {

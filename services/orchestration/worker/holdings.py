@@ -20,6 +20,10 @@ class Runner(Protocol):
 
     def park(self) -> None: ...
 
+    def pause(self) -> None: ...
+
+    def wake(self) -> None: ...
+
     def abandon(self) -> None: ...
 
 
@@ -35,12 +39,25 @@ class Held:
         self.given_up = False
         self.task: asyncio.Task[None] | None = None
         self._told_to_cancel = False
+        self._told_to_pause = False
+        self._wakes = claim.wakes
 
     def cancel(self) -> None:
         """Somebody asked for it; asking again is no news."""
         if not self._told_to_cancel:
             self._told_to_cancel = True
             self.runner.cancel()
+
+    def pause(self) -> None:
+        if not self._told_to_pause:
+            self._told_to_pause = True
+            self.runner.pause()
+
+    def wake(self, wakes: int) -> None:
+        """So often has a wait been settled by now."""
+        if wakes > self._wakes:
+            self._wakes = wakes
+            self.runner.wake()
 
     def lose(self) -> None:
         """Another worker has it."""

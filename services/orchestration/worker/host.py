@@ -135,6 +135,8 @@ class Host:
             metrics.QUEUED_SECONDS.observe(max(0.0, (utcnow() - claim.created_at).total_seconds()))
         if claim.cancel_requested:
             held.cancel()
+        elif claim.pause_requested:
+            held.pause()
 
     async def _run(self, held: Held) -> None:
         claim = held.claim
@@ -160,7 +162,7 @@ class Host:
             closed = [
                 replace(step, status=StepStatus.FAILED, error=told, finished_at=now)
                 for step in steps
-                if step.status is StepStatus.RUNNING
+                if step.status in (StepStatus.RUNNING, StepStatus.WAITING)
             ]
             lines = [events.step_finished(step) for step in closed]
             lines += [events.execution_status(failed, now), events.done(failed, None, told, now)]
@@ -171,6 +173,7 @@ class Host:
 
     def _ended(self, held: Held) -> None:
         self._holdings.remove(held)
+        # There is room now; and one that went to wait may have been answered in that moment, and be queued again.
         self._look.set()
 
     async def _let_go(self, held: Held) -> None:

@@ -1,4 +1,4 @@
-"""Keeping what is held: the heartbeat, which also brings word of cancels and of loss."""
+"""Keeping what is held: the heartbeat, which also brings word of cancels, pauses, answers and of loss."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.orchestration.adapters.ledger.claims import Claims
+from services.orchestration.adapters.ledger.claims import Claims, Renewal
 from services.orchestration.adapters.ledger.connections import AWAY
 from services.orchestration.worker import metrics
 from services.orchestration.worker.holdings import Held, Holdings
-from shared.executions.events import CANCEL_CHANNEL
+from shared.executions.events import LOOK_CHANNEL
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
@@ -69,14 +69,18 @@ class Heartbeat:
                 self._take_note(held, answer, sent_at)
         return True
 
-    def _take_note(self, held: Held, answer: dict[UUID, bool], sent_at: float) -> None:
-        if held.claim.id not in answer:
+    def _take_note(self, held: Held, answer: dict[UUID, Renewal], sent_at: float) -> None:
+        renewal = answer.get(held.claim.id)
+        if renewal is None:
             held.lose()
             metrics.LEASES_LOST.inc()
             return
         held.renewed_at = sent_at
-        if answer[held.claim.id]:
+        if renewal.cancel_requested:
             held.cancel()
+        elif renewal.pause_requested:
+            held.pause()
+        held.wake(renewal.wakes)
 
     def _drop_expired(self) -> None:
         now = self._clock()
@@ -87,10 +91,10 @@ class Heartbeat:
                 metrics.LEASES_LOST.inc()
 
 
-class CancelHints:
-    """Hears over Redis that an execution was asked to stop, and has the heartbeat look at once.
+class LookHints:
+    """Hears over Redis that an execution was asked something, and has the heartbeat look at once.
 
-    A hint is only that: what counts is the flag in Postgres.
+    A hint is only that: what counts is what Postgres says.
     """
 
     def __init__(self, redis: Redis, holdings: Holdings, heartbeat: Heartbeat) -> None:
@@ -102,7 +106,7 @@ class CancelHints:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(CANCEL_CHANNEL)
+                    await channel.subscribe(LOOK_CHANNEL)
                     while True:
                         message = await channel.get_message(timeout=_SILENCE)
                         if message is None:

@@ -20,3 +20,4 @@ REJECTED = Counter("quarterdeck_ledger_writes_rejected", "Writes refused because
 LEASES_LOST = Counter("quarterdeck_leases_lost", "Executions dropped because their lease was over or taken")
 HEARTBEATS_FAILED = Counter("quarterdeck_heartbeats_failed", "Heartbeats that did not reach the database")
 REAPED = Counter("quarterdeck_executions_reaped", "Executions taken from workers that died")
+WAITS_SWEPT = Counter("quarterdeck_waits_swept", "Inbox items that expired, escalated or were closed")

@@ -18,11 +18,13 @@ from services.orchestration.adapters.ledger.live import LiveEvents
 from services.orchestration.adapters.ledger.writer import GroupWriter
 from services.orchestration.engine.ports import Ledger
 from services.orchestration.worker import metrics
+from services.orchestration.worker.effects import WorkerEffects
 from services.orchestration.worker.holdings import Holdings, Runner
 from services.orchestration.worker.host import Host
 from services.orchestration.worker.http import serve
-from services.orchestration.worker.leases import CancelHints, Heartbeat
+from services.orchestration.worker.leases import Heartbeat, LookHints
 from services.orchestration.worker.reaper import Reaper
+from services.orchestration.worker.sweeper import Sweeper
 from shared.kit.ids import new_id
 from shared.kit.logging import get_logger
 from shared.kit.settings import Settings
@@ -46,8 +48,9 @@ class _Parts:
     host: Host
     holdings: Holdings
     heartbeat: Heartbeat
-    hints: CancelHints
+    hints: LookHints
     reaper: Reaper
+    sweeper: Sweeper
 
 
 class Worker:
@@ -71,7 +74,13 @@ class Worker:
             parts = self._parts = await self._open(stack)
             loops = [
                 asyncio.create_task(_for_ever(loop))
-                for loop in (parts.heartbeat.run, parts.hints.run, parts.reaper.run, parts.host.run)
+                for loop in (
+                    parts.heartbeat.run,
+                    parts.hints.run,
+                    parts.reaper.run,
+                    parts.sweeper.run,
+                    parts.host.run,
+                )
             ]
             log.info("worker ready", capacity=parts.holdings.capacity, lease_seconds=self._settings.lease_seconds)
             try:
@@ -97,7 +106,8 @@ class Worker:
         stack.push_async_callback(live.close)
 
         claims = Claims(control, _name(), lease, settings.max_attempts)
-        writer = GroupWriter(writes, live.publish, metrics.REJECTED.inc)
+        sweeper = Sweeper(claims, self._redis, self._doorbell.ring)
+        writer = GroupWriter(writes, WorkerEffects(live, self._doorbell.ring, sweeper.soon))
 
         def open_ledger(claim: Claim) -> PostgresLedger:
             return PostgresLedger(claim, writes, writer)
@@ -116,8 +126,9 @@ class Worker:
             host=host,
             holdings=holdings,
             heartbeat=heartbeat,
-            hints=CancelHints(self._redis, holdings, heartbeat),
+            hints=LookHints(self._redis, holdings, heartbeat),
             reaper=Reaper(claims, heartbeat, self._redis, self._doorbell.ring, lease, time.time),
+            sweeper=sweeper,
         )
 
 

@@ -31,11 +31,13 @@ class ExecutionRow(Identified, TenantOwned, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "id"),
         CheckConstraint(f"status IN {EXECUTION_STATUSES}", name="status"),
-        # What a claim reads: queued work of one lane, by tenant, most urgent and oldest first.
+        # What a claim reads: queued work of one lane, by tenant, most urgent and oldest first. Those that share a
+        # limit, of a workflow, stand apart: if it has no room they are passed over without being read.
         Index(
             "ix_executions_queue",
             "lane",
             "tenant_id",
+            "concurrency_key",
             text("priority DESC"),
             "id",
             postgresql_where=text("status = 'queued'"),
@@ -43,16 +45,6 @@ class ExecutionRow(Identified, TenantOwned, Base):
         # Whether there is any that may have killed its workers: as a rule there is none, and that must be quick to see.
         Index("ix_executions_suspects", "lane", postgresql_where=text("status = 'queued' AND attempts >= 2")),
         Index("ix_executions_running", "tenant_id", postgresql_where=text("status = 'running'")),
-        # The same for executions that share a limit, of a workflow: those of one with no room are passed over.
-        Index(
-            "ix_executions_limited",
-            "lane",
-            "tenant_id",
-            "concurrency_key",
-            text("priority DESC"),
-            "id",
-            postgresql_where=text("status = 'queued' AND concurrency_key IS NOT NULL"),
-        ),
         Index(
             "ix_executions_limited_running",
             "concurrency_key",
@@ -89,6 +81,9 @@ class ExecutionRow(Identified, TenantOwned, Base):
     last_write: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None] = mapped_column(Text)
+    claimed_at: Mapped[datetime | None]
+    # How long workers have held it, the present one not counted.
+    active_ms: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # How often a worker died while it held this execution.
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     cancel_requested_at: Mapped[datetime | None]
@@ -216,8 +211,8 @@ class WaitRow(Identified, PartOfExecution, Base):
             "escalate_at",
             postgresql_where=text("status = 'open' AND escalate_at IS NOT NULL AND escalated_at IS NULL"),
         ),
-        # Settled, but the execution has not been told: as a rule for an instant.
-        Index("ix_waits_untold", "settled_at", postgresql_where=text("status IN ('answered', 'expired') AND NOT told")),
+        # Settled, but those whom it concerns have not been told: as a rule for an instant.
+        Index("ix_waits_untold", "settled_at", postgresql_where=text("status <> 'open' AND NOT told")),
     )
 
     execution_id: Mapped[UUID]

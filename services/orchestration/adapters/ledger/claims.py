@@ -1,13 +1,17 @@
 """The queue's side of the ledger: taking executions, keeping them, taking them from the dead."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from services.orchestration.adapters.ledger.connections import Connections, Row
 from shared.database.tables.ledger import EventRow
 from shared.kit.json import JsonObject
+from shared.workflow.states import Origin
+from shared.workflow.version import ENGINE_VERSION
+
+_SWEEP_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,35 @@ class Claim:
     inputs: JsonObject
     created_at: datetime
     cancel_requested: bool
+    pause_requested: bool
+    wakes: int
+    root_id: UUID | None
+    depth: int
+    origin: Origin | None
+    budget: JsonObject | None
+    active_ms: int
+    engine_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a heartbeat brings of an execution that is still ours."""
+
+    cancel_requested: bool
+    pause_requested: bool
+    wakes: int
+
+
+@dataclass(slots=True)
+class Swept:
+    """What came of a sweep: lines of streams, executions whose workers are to look at once, and inbox items (of which
+    tenant). `again`: there is more to do."""
+
+    events: list[EventRow] = field(default_factory=list[EventRow])
+    look: list[UUID] = field(default_factory=list[UUID])
+    settled: list[tuple[UUID, UUID]] = field(default_factory=list[tuple[UUID, UUID]])
+    escalated: list[tuple[UUID, UUID]] = field(default_factory=list[tuple[UUID, UUID]])
+    again: bool = False
 
 
 class Claims:
@@ -39,18 +72,19 @@ class Claims:
     async def take(self, room: Mapping[str, int], *, suspects: bool) -> list[Claim]:
         """Queued executions of each lane, up to its room; one that is suspect only if `suspects`."""
         taken = await self._connections.fetch(
-            "SELECT * FROM ledger_claim($1, $2, $3, $4, $5)",
+            "SELECT * FROM ledger_claim($1, $2, $3, $4, $5, $6)",
             self._worker,
             list(room),
             list(room.values()),
             suspects,
             self._lease,
+            ENGINE_VERSION,
         )
         if not taken:
             return []
         # They are ours already: given up here, they would count as lost to a dead worker.
         opened = await self._connections.fetch_persistently(
-            "SELECT * FROM ledger_open($1, $2)",
+            "SELECT * FROM ledger_load($1, $2)",
             [row["id"] for row in taken],
             [row["epoch"] for row in taken],
             within=self._lease / 2,
@@ -58,17 +92,44 @@ class Claims:
         by_id = {row["id"]: row for row in opened}
         return [_claim(row, by_id[row["id"]]) for row in taken if row["id"] in by_id]
 
-    async def renew(self, held: Mapping[UUID, int]) -> dict[UUID, bool]:
-        """Of the executions (with their epochs) those that are still this worker's: whether each is to stop."""
+    async def renew(self, held: Mapping[UUID, int]) -> dict[UUID, Renewal]:
+        """Of the executions (with their epochs) those that are still this worker's."""
         rows = await self._connections.fetch(
-            "SELECT * FROM ledger_heartbeat($1, $2, $3)", list(held), list(held.values()), self._lease
+            "SELECT * FROM ledger_renew($1, $2, $3)", list(held), list(held.values()), self._lease
         )
-        return {row["id"]: row["cancel_requested"] for row in rows}
+        return {row["id"]: Renewal(row["cancel_requested"], row["pause_requested"], row["wakes"]) for row in rows}
 
     async def reap(self) -> list[EventRow]:
         """Takes executions from workers that died; answers with what was written to their streams."""
         rows = await self._connections.fetch("SELECT * FROM ledger_reap($1)", self._max_attempts)
         return [EventRow(**row) for row in rows]
+
+    async def sweep(self) -> Swept:
+        """Does what is due for waits: see `ledger_sweep`."""
+        return _swept(await self._connections.fetch("SELECT * FROM ledger_sweep($1)", _SWEEP_LIMIT))
+
+
+def _swept(rows: Sequence[Row]) -> Swept:
+    swept = Swept()
+    for row in rows:
+        match row["what"]:
+            case "event":
+                swept.events.append(_event(row))
+            case "look":
+                swept.look.append(row["id"])
+            case "settled":
+                swept.settled.append((row["tenant_id"], row["id"]))
+            case "escalated":
+                swept.escalated.append((row["tenant_id"], row["id"]))
+            case _:
+                swept.again = True
+    return swept
+
+
+def _event(row: Row) -> EventRow:
+    line = row["line"]
+    known = {"execution_id": row["id"], "tenant_id": row["tenant_id"], "at": datetime.fromisoformat(line["at"])}
+    return EventRow(**{**line, **known})
 
 
 def _claim(taken: Row, opened: Row) -> Claim:
@@ -84,4 +145,12 @@ def _claim(taken: Row, opened: Row) -> Claim:
         inputs=opened["inputs"],
         created_at=opened["created_at"],
         cancel_requested=opened["cancel_requested"],
+        pause_requested=opened["pause_requested"],
+        wakes=opened["wakes"],
+        root_id=opened["root_id"],
+        depth=opened["depth"],
+        origin=None if opened["origin"] is None else Origin(opened["origin"]),
+        budget=opened["budget"],
+        active_ms=opened["active_ms"],
+        engine_version=opened["engine_version"],
     )

@@ -1,13 +1,17 @@
 """The engine's `Ledger` port: one claimed execution in Postgres."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from services.orchestration.adapters.ledger.claims import Claim
 from services.orchestration.adapters.ledger.connections import AWAY, FIRST_PAUSE, LONGEST_PAUSE, Connections, Row
 from services.orchestration.adapters.ledger.encoding import encode
 from services.orchestration.adapters.ledger.writer import GroupWriter
 from services.orchestration.engine.ports import (
+    Action,
+    Answer,
+    Audience,
     CallKind,
     CallRecord,
     CallStatus,
@@ -20,8 +24,12 @@ from services.orchestration.engine.ports import (
     StepStatus,
     Superseded,
     Transition,
+    WaitKind,
+    WaitRecord,
+    WaitStatus,
 )
 from shared.kit.clock import utcnow
+from shared.workflow.states import Origin
 
 _STEPS = """
 SELECT id, node, type, path, attempt, generation, status, input, output, error, started_at, finished_at
@@ -32,6 +40,15 @@ SELECT id, step_id, key, kind, effect, name, request_hash, request, status, resp
     input_tokens, output_tokens, cost, tries, started_at, finished_at
 FROM calls WHERE execution_id = $1 ORDER BY id
 """
+_WAKES = "SELECT wakes FROM executions WHERE id = $1"
+_WAITS = """
+SELECT id, step_id, key, kind, title, request, request_hash, status, created_at, due_at, assignee_user_id,
+    assignee_role, escalate_at, escalate_user_id, escalate_role, answer, answered_by, settled_at
+FROM waits WHERE execution_id = $1 ORDER BY id
+"""
+
+T = TypeVar("T")
+_COPIES = (Origin.RETRY, Origin.FORK)
 
 
 class PostgresLedger:
@@ -46,7 +63,7 @@ class PostgresLedger:
     async def load(self) -> ExecutionState:
         """What the claim brought, and, if another worker had it before, what that one recorded."""
         claim = self._claim
-        steps, calls = await self.recorded() if claim.epoch > 1 else ([], [])
+        steps, calls, waits = await self._earlier() if claim.epoch > 1 else ([], [], [])
         return ExecutionState(
             id=claim.id,
             tenant_id=claim.tenant_id,
@@ -57,7 +74,20 @@ class PostgresLedger:
             created_at=claim.created_at,
             steps=steps,
             calls=calls,
+            waits=waits,
+            wakes=claim.wakes,
+            forked=claim.origin in _COPIES,
+            depth=claim.depth,
+            root_id=claim.root_id,
+            budget=claim.budget,
+            active_ms=claim.active_ms,
         )
+
+    async def _earlier(self) -> tuple[list[StepRecord], list[CallRecord], list[WaitRecord]]:
+        steps, calls = await self.recorded()
+        # After the claim has brought `wakes`: one that is settled in between is told a second time, never missed.
+        _, waits = await self.waits()
+        return steps, calls, waits
 
     async def write(self, batch: LedgerBatch) -> None:
         """Durable when it returns. Waits while the database is away, until the lease is known to be lost."""
@@ -95,13 +125,28 @@ class PostgresLedger:
 
     async def recorded(self) -> tuple[list[StepRecord], list[CallRecord]]:
         """The steps and calls that are on record by now."""
+
+        async def read(connection: Any) -> tuple[list[StepRecord], list[CallRecord]]:
+            steps = await connection.fetch(_STEPS, self._claim.id)
+            calls = await connection.fetch(_CALLS, self._claim.id)
+            return [_step(row) for row in steps], [_call(row) for row in calls]
+
+        return await self._read(read)
+
+    async def waits(self) -> tuple[int, list[WaitRecord]]:
+        async def read(connection: Any) -> tuple[int, list[WaitRecord]]:
+            # The number first: what is settled between the two is seen, and told once more.
+            wakes = await connection.fetchval(_WAKES, self._claim.id)
+            return wakes, [_wait(row) for row in await connection.fetch(_WAITS, self._claim.id)]
+
+        return await self._read(read)
+
+    async def _read(self, read: Callable[[Any], Awaitable[T]]) -> T:
         pause = FIRST_PAUSE
         while not self._lost:
             try:
                 async with self._connections.tenant(self._claim.tenant_id) as connection:
-                    steps = await connection.fetch(_STEPS, self._claim.id)
-                    calls = await connection.fetch(_CALLS, self._claim.id)
-                return [_step(row) for row in steps], [_call(row) for row in calls]
+                    return await read(connection)
             except AWAY:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -121,3 +166,40 @@ def _call(row: Row) -> CallRecord:
         "status": CallStatus(row["status"]),
     }
     return CallRecord(**fields)
+
+
+def _wait(row: Row) -> WaitRecord:
+    escalate_at = row["escalate_at"]
+    return WaitRecord(
+        id=row["id"],
+        step_id=row["step_id"],
+        key=row["key"],
+        kind=WaitKind(row["kind"]),
+        title=row["title"],
+        request=row["request"],
+        request_hash=row["request_hash"],
+        status=WaitStatus(row["status"]),
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        audience=Audience(
+            user_id=row["assignee_user_id"],
+            role=row["assignee_role"],
+            escalate_after=None if escalate_at is None else (escalate_at - row["created_at"]).total_seconds(),
+            escalate_user_id=row["escalate_user_id"],
+            escalate_role=row["escalate_role"],
+        ),
+        answer=_answer(row),
+    )
+
+
+def _answer(row: Row) -> Answer | None:
+    if row["settled_at"] is None:
+        return None
+    given: dict[str, Any] = row["answer"] or {}
+    action = given.get("action")
+    return Answer(
+        action=None if action is None else Action(action),
+        value=given.get("value"),
+        by=row["answered_by"],
+        at=row["settled_at"],
+    )

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.executions.events import channel
+from shared.executions.events import InboxChange, channel, inbox_changes, inbox_channel
+from shared.kit.json import dumps
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
@@ -28,7 +30,13 @@ class LiveEvents:
 
     def publish(self, execution_id: UUID, events: bytes) -> None:
         """`events` is a JSON list as the stream shows it."""
-        self._waiting.append((channel(execution_id), events))
+        self._post(channel(execution_id), events)
+
+    def publish_inbox(self, tenant_id: UUID, change: InboxChange, wait_ids: Iterable[UUID]) -> None:
+        self._post(inbox_channel(tenant_id), dumps(inbox_changes(change, wait_ids)))
+
+    def _post(self, name: str, message: bytes) -> None:
+        self._waiting.append((name, message))
         if self._task is None:
             self._task = asyncio.create_task(self._send_all())
 

@@ -6,8 +6,9 @@ a lone execution waits for nobody, and a hundred cost a few transactions and not
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -23,7 +24,31 @@ log = get_logger(__name__)
 _MOST_WRITES = 64
 _MOST_BYTES = 4 * 1024 * 1024
 
-Publish = Callable[[UUID, bytes], None]
+_WRITE = "SELECT * FROM ledger_write($1, $2, $3, $4, $5, $6)"
+
+
+class Effects(Protocol):
+    """What follows from committed writes, and can be lost without harm."""
+
+    def published(self, execution_id: UUID, events: bytes) -> None:
+        """Lines for the execution's stream, as JSON."""
+        ...
+
+    def rejected(self) -> None:
+        """A write came under an old epoch."""
+        ...
+
+    def asked(self, tenant_id: UUID, wait_ids: Sequence[UUID]) -> None:
+        """There are new inbox items."""
+        ...
+
+    def queued(self) -> None:
+        """Executions were put into the queue."""
+        ...
+
+    def ended(self) -> None:
+        """An end concerns waits: a sweep has something to tell."""
+        ...
 
 
 @dataclass(slots=True)
@@ -33,12 +58,9 @@ class _Waiting:
 
 
 class GroupWriter:
-    """`publish` is told the events of each committed write; `on_rejected` of each that came under an old epoch."""
-
-    def __init__(self, connections: Connections, publish: Publish, on_rejected: Callable[[], None]) -> None:
+    def __init__(self, connections: Connections, effects: Effects) -> None:
         self._connections = connections
-        self._publish = publish
-        self._on_rejected = on_rejected
+        self._effects = effects
         self._queues: dict[UUID, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +85,7 @@ class GroupWriter:
 
     async def _commit(self, tenant_id: UUID, group: Sequence[_Waiting]) -> None:
         try:
-            self._settle(group, await self._send(tenant_id, group))
+            self._settle(tenant_id, group, await self._send(tenant_id, group))
         except asyncpg.PostgresError as error:
             # Something in one of them is refused. Alone, each stands or falls by itself.
             if len(group) > 1:
@@ -76,34 +98,44 @@ class GroupWriter:
             _fail(group, error)
 
     async def _send(self, tenant_id: UUID, group: Sequence[_Waiting]) -> Sequence[Row]:
-        """Sends until there is an answer: the writes' numbers make sure that a lost answer does no harm."""
+        """Sends until there is an answer: the writes' numbers make sure that a lost answer does no harm. Nor does it
+        to be the one whom Postgres picks to undo a deadlock: that, too, is answered by sending again."""
         pause = FIRST_PAUSE
         sent = parameters([each.write for each in group])
         while True:
             try:
-                return await self._connections.fetch("SELECT * FROM ledger_write($1, $2, $3, $4, $5)", tenant_id, *sent)
+                return await self._connections.fetch(_WRITE, tenant_id, *sent)
             except AWAY as error:
                 if all(each.done.done() for each in group):
                     return ()
                 if pause == FIRST_PAUSE:
-                    log.warning("the database is away", error=repr(error), writes=len(group))
+                    log.warning("a ledger write is sent again", error=repr(error), writes=len(group))
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _settle(self, group: Sequence[_Waiting], rows: Sequence[Row]) -> None:
-        written = {row["id"]: row["last_seq"] for row in rows}
+    def _settle(self, tenant_id: UUID, group: Sequence[_Waiting], rows: Sequence[Row]) -> None:
+        written = {row["id"]: row for row in rows}
         for each in group:
-            write = each.write
-            if write.execution_id not in written:
+            row = written.get(each.write.execution_id)
+            if row is not None:
+                self._tell(tenant_id, each.write, row)
                 if not each.done.done():
-                    self._on_rejected()
-                    each.done.set_exception(Superseded(str(write.execution_id)))
-                continue
-            last_seq = written[write.execution_id]
-            if write.events and last_seq is not None:
-                self._publish(write.execution_id, shown(write, last_seq))
-            if not each.done.done():
-                each.done.set_result(None)
+                    each.done.set_result(None)
+            elif not each.done.done():
+                self._effects.rejected()
+                each.done.set_exception(Superseded(str(each.write.execution_id)))
+        if any(row["sweep"] for row in rows):
+            self._effects.ended()
+
+    def _tell(self, tenant_id: UUID, write: EncodedWrite, row: Row) -> None:
+        if row["last_seq"] is None:  # sent before, and told then or lost
+            return
+        if write.events or row["further"] is not None:
+            self._effects.published(write.execution_id, shown(write, row["last_seq"], row["further"]))
+        if write.asked:
+            self._effects.asked(tenant_id, write.asked)
+        if write.starts or row["further"] is not None:
+            self._effects.queued()
 
 
 def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:

@@ -1,10 +1,12 @@
 """What executions wait for, what they were made of, and what limits them."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
-from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, protect
+from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, hand_to_system, protect
 
 revision: str = "0003"
 down_revision: str | None = "0002"
@@ -23,15 +25,18 @@ _EXECUTION_COLUMNS = (
     sa.Column("trigger_id", sa.UUID()),
     sa.Column("concurrency_key", sa.UUID()),
     sa.Column("budget", JSONB()),
+    sa.Column("claimed_at", _TIME),
+    sa.Column("active_ms", sa.BigInteger(), server_default="0", nullable=False),
 )
+
+# The queue as a claim reads it: from 0003 on those of each limited workflow stand apart.
+_QUEUE = "ix_executions_queue"
+_QUEUED = sa.text("status = 'queued'")
+_BEFORE = ["lane", "tenant_id", sa.literal_column("priority DESC"), "id"]
+_APART = ["lane", "tenant_id", "concurrency_key", sa.literal_column("priority DESC"), "id"]
 
 # Name, columns, and which rows.
 _EXECUTION_INDEXES = (
-    (
-        "ix_executions_limited",
-        ["lane", "tenant_id", "concurrency_key", sa.literal_column("priority DESC"), "id"],
-        "status = 'queued' AND concurrency_key IS NOT NULL",
-    ),
     ("ix_executions_limited_running", ["concurrency_key"], "status = 'running' AND concurrency_key IS NOT NULL"),
     ("ix_executions_root_id", ["root_id"], "root_id IS NOT NULL"),
     ("ix_executions_origin_id", ["origin_id"], "origin_id IS NOT NULL"),
@@ -43,8 +48,43 @@ _WAIT_INDEXES = (
     ("ix_waits_inbox", ["tenant_id", sa.literal_column("id DESC")], "kind NOT IN ('timer', 'child')"),
     ("ix_waits_due", ["due_at"], "status = 'open' AND due_at IS NOT NULL"),
     ("ix_waits_escalate", ["escalate_at"], "status = 'open' AND escalate_at IS NOT NULL AND escalated_at IS NULL"),
-    ("ix_waits_untold", ["settled_at"], "status IN ('answered', 'expired') AND NOT told"),
+    ("ix_waits_untold", ["settled_at"], "status <> 'open' AND NOT told"),
 )
+
+_SQL = Path(__file__).parent.parent / "sql"
+# File in sql/0003, and the signature by which Postgres knows the function. These may look across tenants ...
+_FUNCTIONS = (
+    ("ledger_claim", "ledger_claim(text, text[], integer[], boolean, double precision, integer)"),
+    ("ledger_load", "ledger_load(uuid[], bigint[])"),
+    ("ledger_renew", "ledger_renew(uuid[], bigint[], double precision)"),
+    ("ledger_reap", "ledger_reap(integer)"),
+    ("ledger_sweep", "ledger_sweep(integer)"),
+)
+# ... and these run with the rights of whoever calls them.
+_PLAIN_FUNCTIONS = (
+    ("ledger_claim_first", "ledger_claim(text, text[], integer[], boolean, double precision)"),
+    ("ledger_held_ms", "ledger_held_ms(timestamptz, timestamptz)"),
+    ("ledger_end_waits", "ledger_end_waits(uuid[])"),
+    ("ledger_settle", "ledger_settle(uuid, text, jsonb)"),
+    ("ledger_write_waits", "ledger_write_waits(uuid, uuid[], jsonb)"),
+    ("ledger_contradict", "ledger_contradict(uuid[])"),
+    ("ledger_write", "ledger_write(uuid, jsonb, jsonb, jsonb, jsonb, jsonb)"),
+    ("ledger_wake", "ledger_wake(uuid)"),
+    ("ledger_settle_wait", "ledger_settle_wait(uuid, text, jsonb, uuid)"),
+    ("ledger_ask_to_stop", "ledger_ask_to_stop(executions)"),
+    ("ledger_sweep_execution", "ledger_sweep_execution(executions)"),
+    ("ledger_tree", "ledger_tree(uuid)"),
+    ("ledger_lock_tree", "ledger_lock_tree(uuid)"),
+    ("ledger_cancel", "ledger_cancel(uuid)"),
+    ("ledger_pause", "ledger_pause(uuid)"),
+    ("ledger_resume", "ledger_resume(uuid)"),
+)
+# Of 0002, which are other functions from here on: whoever calls them knows nothing of waits.
+_REPLACED = (
+    ("ledger_claim", "ledger_claim(text, text[], integer[], boolean, double precision)"),
+    ("ledger_reap", "ledger_reap(integer)"),
+)
+_REPLACED_PLAIN = (("ledger_settle", "ledger_settle(uuid, text, jsonb)"),)
 
 
 def upgrade() -> None:
@@ -55,9 +95,26 @@ def upgrade() -> None:
     )
     for name, columns, where in _EXECUTION_INDEXES:
         op.create_index(name, "executions", columns, postgresql_where=sa.text(where))
+    op.drop_index(_QUEUE, table_name="executions")
+    op.create_index(_QUEUE, "executions", _APART, postgresql_where=_QUEUED)
     op.add_column("calls", sa.Column("copied", sa.Boolean(), server_default="false", nullable=False))
     op.add_column("workflows", sa.Column("max_running", sa.Integer()))
     _create_waits()
+    for _, signature in (*_REPLACED, *_REPLACED_PLAIN):
+        op.execute(f"DROP FUNCTION {signature}")
+    _create_functions(_SQL / "0003", _FUNCTIONS, _PLAIN_FUNCTIONS)
+
+
+def _create_functions(folder: Path, system: tuple[tuple[str, str], ...], plain: tuple[tuple[str, str], ...]) -> None:
+    op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
+    for name, signature in system:
+        op.execute((folder / f"{name}.sql").read_text())
+        hand_to_system(signature)
+    op.execute(f"REVOKE CREATE ON SCHEMA public FROM {SYSTEM_ROLE}")
+    for name, signature in plain:
+        op.execute((folder / f"{name}.sql").read_text())
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {SYSTEM_ROLE}")
 
 
 def _create_waits() -> None:
@@ -102,6 +159,11 @@ def _create_waits() -> None:
 
 
 def downgrade() -> None:
+    for _, signature in (*_FUNCTIONS, *reversed(_PLAIN_FUNCTIONS)):
+        op.execute(f"DROP FUNCTION {signature}")
+    _create_functions(_SQL, _REPLACED, _REPLACED_PLAIN)
+    op.drop_index(_QUEUE, table_name="executions")
+    op.create_index(_QUEUE, "executions", _BEFORE, postgresql_where=_QUEUED)
     op.execute(f"REVOKE ALL ON waits FROM {APP_ROLE}, {SYSTEM_ROLE}")
     op.drop_table("waits")
     op.drop_column("workflows", "max_running")
