@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "quarterdeck-installed.json"
 LOCKS = ROOT / "requirements"
+_APT_PATIENCE = 120
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 # Read by the shell first, because a path may hold spaces, which `#!` does not allow.
@@ -40,6 +42,12 @@ class Failed(Exception):
 
 
 def main(wanted: str) -> None:
+    _bring_up_to_date(wanted)
+    if wanted == "dev":
+        _get_sandbox()
+
+
+def _bring_up_to_date(wanted: str) -> None:
     installed = _installed()
     # Who has the larger set keeps it.
     chosen = "dev" if installed.get("set") == "dev" else wanted
@@ -121,6 +129,28 @@ def registry_of_pip(pip: tuple[str | Path, ...]) -> dict[str, str]:
         for name, value in wanted.items()
         if value and not any(variable in os.environ for variable in already[name])
     }
+
+
+def _get_sandbox() -> None:
+    """bwrap, without which code steps are refused and their tests are skipped. Tried once, where that needs no
+    question: as root, with apt. Nothing depends on whether it works."""
+    tried = VENV / "quarterdeck-bubblewrap-tried"
+    if shutil.which("bwrap") or not shutil.which("apt-get") or os.geteuid() != 0 or tried.exists():
+        return
+    _say("installing bubblewrap, for code steps")
+    tried.touch()
+    install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", "bubblewrap")
+    if not _quietly(install) and not (_quietly(("apt-get", "update", "-q")) and _quietly(install)):
+        _say("that did not work: code steps need it, everything else does not")
+
+
+def _quietly(command: Sequence[str]) -> bool:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=_APT_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _count(lock: Path) -> int:
