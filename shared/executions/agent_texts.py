@@ -1,6 +1,7 @@
 """Whether the texts of agents, which are templates over the inputs, fit the graphs that the agents work in."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 from shared.database.tables.agents import Agent
 from shared.executions.pool import Pool
@@ -14,7 +15,7 @@ from shared.workflow.problems import Problem, error
 def agent_text_problems(graph: Graph, pool: Pool) -> Iterator[Problem]:
     """For each place that names an agent: what its texts ask for and the graph does not give."""
     for mention in pool.mentions:
-        agent = pool.agents.get(mention.id) if mention.kind == "agent" else None
+        agent = pool.agents.get(mention.id) if isinstance(mention.id, UUID) else None
         if agent is None:
             continue
         for text, complaint in _complaints(agent, graph.inputs):

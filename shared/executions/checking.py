@@ -28,6 +28,9 @@ def validated(graph: JsonObject, references: References) -> list[Problem]:
         frozenset(references.agents.items()),
         frozenset(references.models),
         frozenset(references.knowledge_bases),
+        frozenset(references.connections),
+        frozenset(references.tools),
+        frozenset(references.missing_tools.items()),
     )
     if key not in _validated:
         _validated[key] = tuple(validate_graph(graph, references))

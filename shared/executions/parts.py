@@ -1,10 +1,11 @@
-"""What a snapshot holds of a graph's surroundings: its agents and models as they are now. No secret is in here."""
+"""What a snapshot holds of a graph's surroundings: agents, models and tools as they are now. No secret is in here."""
 
 from typing import Any
 
 from shared.database.tables.agents import Agent
 from shared.executions.pool import Pool
 from shared.kit.json import JsonObject
+from shared.tools.records import definition_of
 from shared.workflow.agent_texts import TEXTS, templates_of
 
 
@@ -13,6 +14,7 @@ def parts_of(pool: Pool) -> JsonObject:
     return {
         "agents": {str(agent.id): _agent(agent, pool) for agent in pool.agents.values()},
         "models": {str(model.id): {"name": model.name, "provider": model.provider} for model in pool.models.values()},
+        "tools": {tool.name: definition_of(tool) for tool in pool.tools.values()},
     }
 
 
@@ -26,6 +28,7 @@ def _agent(agent: Agent, pool: Pool) -> dict[str, Any]:
         "system_prompt": agent.system_prompt,
         "model_id": str(agent.model_id),
         "tools": list(agent.tools),
+        "approve_tools": list(agent.approve_tools),
         "knowledge_base_ids": [str(i) for i in pool.agent_knowledge_bases.get(agent.id, ())],
         "max_iterations": agent.max_iterations,
         "temperature": agent.temperature,

@@ -1,4 +1,4 @@
-"""What a graph refers to at its tenant, read once: agents, their models, knowledge bases."""
+"""What a graph refers to at its tenant, read once: agents, their models, knowledge bases, tools, connections."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, any_, func, literal, select
+from sqlalchemy import ColumnElement, Text, any_, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUuid
 from sqlalchemy.orm import InstrumentedAttribute
@@ -15,15 +15,20 @@ from shared.database.session import ReadSession
 from shared.database.tables.agents import Agent, AgentKnowledgeBase
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.models import Model
+from shared.database.tables.tools import Connection, Tool
 from shared.kit.json import JsonObject
+from shared.tools.catalogue import CATALOGUE, KNOWLEDGE_SEARCH
+from shared.tools.definitions import TOOL_NAME
 from shared.workflow.configs import NODE_CONFIGS
 from shared.workflow.graph import Graph, Node
 from shared.workflow.texts import Marked, Refers, marked
 from shared.workflow.validate import References
 
-Record = TypeVar("Record", Agent, Model, KnowledgeBase)
+Record = TypeVar("Record", Agent, Model, KnowledgeBase, Connection)
 
 _UUID_LENGTHS = (32, 36)
+_TOOL_FIELD = "tool"
+_CONNECTION_FIELD = "connection_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Mention:
     node: str
     field: str
     kind: str
-    id: UUID
+    id: UUID | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,21 @@ class Pool:
     agent_knowledge_bases: dict[UUID, tuple[UUID, ...]]
     models: dict[UUID, Model]
     knowledge_bases: dict[UUID, KnowledgeBase]
+    connections: dict[UUID, Connection]
+    # The tenant's own alone, by name.
+    tools: dict[str, Tool]
 
     def references(self) -> References:
+        tools = CATALOGUE.keys() | self.tools.keys()
+        missing = {agent.id: tuple(name for name in agent.tools if name not in tools) for agent in self.agents.values()}
         return References(
             agents={agent.id: agent.model_id for agent in self.agents.values()},
             models=self.models.keys(),
             knowledge_bases=self.knowledge_bases.keys(),
+            connections=self.connections.keys(),
+            # A node has no knowledge bases: there is a type of node for that.
+            tools=tools - {KNOWLEDGE_SEARCH},
+            missing_tools={agent: names for agent, names in missing.items() if names},
         )
 
 
@@ -68,12 +82,16 @@ async def read_pool(session: ReadSession, graph: JsonObject) -> Pool:
     others = ids - agents.keys()
     models = await _read(session, Model, others | {agent.model_id for agent in agents.values()})
     bases = (others - models.keys()).union(*attached.values())
+    named = {name for node in nodes for name in _values(node.config, _TOOL_FIELD)}
+    connections = {id_ for node in nodes for each in _values(node.config, _CONNECTION_FIELD) for id_ in _ids(each)}
     return Pool(
         mentions=[mention for node in nodes for mention in _mentions(node)],
         agents=agents,
         agent_knowledge_bases=attached,
         models=models,
         knowledge_bases=await _read(session, KnowledgeBase, bases),
+        connections=await _read(session, Connection, connections),
+        tools=await _read_tools(session, named.union(*(agent.tools for agent in agents.values()))),
     )
 
 
@@ -91,6 +109,22 @@ def _ids(value: Any) -> Iterator[UUID]:
         case list():
             for each in value:  # pyright: ignore[reportUnknownVariableType]
                 yield from _ids(each)
+        case _:
+            return
+
+
+def _values(value: Any, field: str) -> Iterator[str]:
+    """What stands in fields of this name, wherever they are."""
+    match value:
+        case dict():
+            for key, each in value.items():  # pyright: ignore[reportUnknownVariableType]
+                if key == field and isinstance(each, str):
+                    yield each
+                else:
+                    yield from _values(each, field)
+        case list():
+            for each in value:  # pyright: ignore[reportUnknownVariableType]
+                yield from _values(each, field)
         case _:
             return
 
@@ -116,6 +150,14 @@ async def _read(session: ReadSession, record: type[Record], ids: set[UUID]) -> d
         return {}
     found = await session.scalars(select(record).where(_is_one_of(record.id, ids)))
     return {each.id: each for each in found}
+
+
+async def _read_tools(session: ReadSession, names: set[str]) -> dict[str, Tool]:
+    wanted = sorted(name for name in names - CATALOGUE.keys() if TOOL_NAME.fullmatch(name))
+    if not wanted:
+        return {}
+    found = await session.scalars(select(Tool).where(Tool.name == any_(literal(wanted, ARRAY(Text)))))
+    return {tool.name: tool for tool in found}
 
 
 async def _read_agents(session: ReadSession, ids: set[UUID]) -> tuple[dict[UUID, Agent], dict[UUID, tuple[UUID, ...]]]:

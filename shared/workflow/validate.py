@@ -1,6 +1,6 @@
 """Everything that can be known to be wrong with a workflow before it runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
@@ -32,11 +32,15 @@ MAX_PROBLEMS = 200
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What of the tenant's a graph may refer to. `agents` gives each agent's model, if it has one."""
+    """What of the tenant's a graph may refer to. `agents` gives each agent's model, if it has one; `tools` are those
+    that a node can use, and `missing_tools` the ones that an agent was given and that are gone."""
 
     agents: Mapping[UUID, UUID | None] = field(default_factory=dict[UUID, "UUID | None"])
     models: AbstractSet[UUID] = frozenset()
     knowledge_bases: AbstractSet[UUID] = frozenset()
+    connections: AbstractSet[UUID] = frozenset()
+    tools: AbstractSet[str] = frozenset()
+    missing_tools: Mapping[UUID, Sequence[str]] = field(default_factory=dict[UUID, Sequence[str]])
 
 
 def validate_graph(graph: JsonObject, references: References) -> list[Problem]:
@@ -140,10 +144,12 @@ class _Validation:
                     )
 
     def _check_reference(self, node: Node, kind: str, each: Marked) -> Iterator[Problem]:
-        known: Mapping[str, AbstractSet[UUID]] = {
+        known: Mapping[str, AbstractSet[Any]] = {
             "agent": self._references.agents.keys(),
             "model": self._references.models,
             "knowledge_base": self._references.knowledge_bases,
+            "connection": self._references.connections,
+            "tool": self._references.tools,
         }
         named = kind.replace("_", " ")
         place = f"node {node.id!r}, {each.field}"
@@ -152,6 +158,9 @@ class _Validation:
             yield error(f"{kind}_unknown", message, node=node.id, field=each.field)
         elif kind == "agent":
             yield from self._check_model_of(each.value, place, node.id, each.field)
+            for tool in self._references.missing_tools.get(each.value, ()):
+                message = f"{place}: the agent's tool {tool} does not exist: take it from the agent"
+                yield error("tool_missing", message, node=node.id, field=each.field)
 
     def _check_model_of(self, agent: UUID, place: str, node: str, field_: str) -> Iterator[Problem]:
         model = self._references.agents[agent]

@@ -4,12 +4,15 @@ from shared.workflow.configs.agents import AgentTaskConfig, CrewConfig
 from shared.workflow.configs.base import Config
 from shared.workflow.configs.code import CodeConfig
 from shared.workflow.configs.knowledge import KnowledgeSearchConfig
+from shared.workflow.configs.outside import HttpConfig, ToolConfig
 from shared.workflow.configs.values import ConditionConfig, OutputConfig, TransformConfig
 
 NODE_CONFIGS: dict[str, type[Config]] = {
     "agent_task": AgentTaskConfig,
     "crew": CrewConfig,
     "knowledge_search": KnowledgeSearchConfig,
+    "tool": ToolConfig,
+    "http": HttpConfig,
     "code": CodeConfig,
     "condition": ConditionConfig,
     "transform": TransformConfig,

@@ -21,7 +21,8 @@ BODILESS: frozenset[str] = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class ToolConfig(Config):
-    """Uses one tool. Output: `{"text", "data"}`, `data` only when the text is JSON.
+    """Uses one tool. Output: `{"text", "data"}`, `data` being null unless the text is JSON. Arguments whose value is
+    null are left out.
 
     What a repeated call does is the tool's own matter; `needs_approval` is, unless it is said here.
     """
@@ -32,10 +33,11 @@ class ToolConfig(Config):
 
 
 class HttpConfig(Config):
-    """Sends one request. Output: `{"status", "headers", "text", "data"}`, `data` only when the answer is JSON.
+    """Sends one request. Output: `{"status", "headers", "text", "data"}`, `data` being null unless the text is JSON.
 
-    What placeholders put into the URL is percent-encoded, save that of one which it begins with. `json` is the value
-    to send, `body` the text. An answer of status 400 and up fails the step, unless `fail_on_status` is false.
+    What placeholders put into the URL is percent-encoded, save that of one which it begins with; a header or a
+    parameter that is one placeholder, and null, is left out. `json` is the value to send, `body` the text. An answer
+    of status 400 and up fails the step, unless `fail_on_status` is false.
     """
 
     method: Method = "GET"

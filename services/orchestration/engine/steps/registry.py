@@ -8,14 +8,18 @@ from services.orchestration.engine.steps.base import Step
 from services.orchestration.engine.steps.code.step import CodeStep
 from services.orchestration.engine.steps.condition.step import ConditionStep
 from services.orchestration.engine.steps.crew.step import CrewStep
+from services.orchestration.engine.steps.http.step import HttpStep
 from services.orchestration.engine.steps.knowledge_search.step import KnowledgeSearchStep
 from services.orchestration.engine.steps.output.step import OutputStep
+from services.orchestration.engine.steps.tool.step import ToolStep
 from services.orchestration.engine.steps.transform.step import TransformStep
 
 STEPS: dict[str, Callable[[Any], Step]] = {
     "agent_task": AgentTaskStep,
     "crew": CrewStep,
     "knowledge_search": KnowledgeSearchStep,
+    "tool": ToolStep,
+    "http": HttpStep,
     "code": CodeStep,
     "condition": ConditionStep,
     "transform": TransformStep,
