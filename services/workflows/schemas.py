@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from shared.executions.schemas import ExecutionSummary, Priority
+from shared.executions.schemas import BudgetGiven, ExecutionSummary, Priority
 from shared.kit.json import JsonObject, canonical
 from shared.kit.storable import storable
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
@@ -84,6 +84,7 @@ class ExecuteRequest(RequestModel):
     inputs: JsonObject = Field(default_factory=dict)
     version: VersionNumber | None = None
     priority: Priority = 0
+    budget: BudgetGiven | None = None
 
 
 class ProblemOut(ResponseModel):

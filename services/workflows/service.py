@@ -156,7 +156,8 @@ async def execute(
     request: ExecuteRequest,
     idempotency_key: str | None,
 ) -> ExecutionOut:
-    start = WorkflowStart(workflow_id, request.inputs, request.version, request.priority, idempotency_key)
+    budget = request.budget and request.budget.as_json()
+    start = WorkflowStart(workflow_id, request.inputs, request.version, request.priority, budget, idempotency_key)
     return ExecutionOut.model_validate(await start_workflow(session, caller, start, app.doorbell.ring))
 
 

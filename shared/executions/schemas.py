@@ -1,12 +1,14 @@
 """How an execution, its steps, its calls and its events look over the wire, whichever service answers with them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, computed_field
+from pydantic import ConfigDict, Field, computed_field, model_validator
 
-from shared.web.schemas import Money, ResponseModel, Timestamp
+from shared.kit.json import JsonObject
+from shared.web.schemas import Money, RequestModel, ResponseModel, Timestamp
 from shared.workflow.states import (
     CallKind,
     CallStatus,
@@ -20,6 +22,28 @@ from shared.workflow.states import (
 
 # The higher, the sooner, among what the tenant has queued.
 Priority = Annotated[int, Field(ge=-10, le=10)]
+
+_Count = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class BudgetGiven(RequestModel):
+    """What one execution, with all that it starts, may spend. A call that would exceed it is not made: its step fails,
+    or waits for a person to let it pass. `time_ms` is the time in which a worker holds the execution."""
+
+    tokens: _Count | None = None
+    cost: Annotated[Decimal, Field(ge=0, le=10**8, decimal_places=9, description="In USD.")] | None = None
+    calls: _Count | None = None
+    time_ms: _Count | None = None
+    on_exceeded: Literal["fail", "wait"] = "fail"
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.tokens is None and self.cost is None and self.calls is None and self.time_ms is None:
+            raise ValueError("give at least one limit: tokens, cost, calls or time_ms")
+        return self
+
+    def as_json(self) -> JsonObject:
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:

@@ -26,6 +26,7 @@ class WorkflowStart:
     inputs: JsonObject
     version: int | None = None
     priority: int = 0
+    budget: JsonObject | None = None
     idempotency_key: str | None = None
     trigger_id: UUID | None = None
 
@@ -41,8 +42,9 @@ async def start_workflow(
         "workflow_id": str(start.workflow_id),
         "inputs": start.inputs,
         "version": start.version,
-        # Left out when it is the usual one: keys used before there were priorities still stand for the same request.
+        # Left out when usual: keys used before there were such fields still stand for the same request.
         **({"priority": start.priority} if start.priority else {}),
+        **({"budget": start.budget} if start.budget else {}),
     }
     earlier = await find_submitted(session, start.idempotency_key, ExecutionKind.WORKFLOW, request)
     if earlier is not None:
@@ -69,6 +71,7 @@ async def start_workflow(
         workflow_version=version.version,
         concurrency_key=concurrency_key(workflow),
         trigger_id=start.trigger_id,
+        budget=start.budget,
         idempotency_key=start.idempotency_key,
         request=request,
     )

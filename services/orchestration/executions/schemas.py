@@ -3,7 +3,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.executions.schemas import Priority
+from shared.executions.schemas import BudgetGiven, Priority
 from shared.kit.json import JsonObject
 from shared.web.schemas import RequestModel
 
@@ -16,3 +16,4 @@ class ExecutionCreate(RequestModel):
     inputs: JsonObject = Field(default_factory=dict)
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     priority: Priority = 0
+    budget: BudgetGiven | None = None

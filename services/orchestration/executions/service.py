@@ -12,7 +12,10 @@ from shared.web.resources import Resources
 async def start(
     session: WriteSession, app: Resources, caller: Principal, request: ExecutionCreate, idempotency_key: str | None
 ) -> ExecutionOut:
-    wanted = WorkflowStart(request.workflow_id, request.inputs, request.version, request.priority, idempotency_key)
+    budget = request.budget and request.budget.as_json()
+    wanted = WorkflowStart(
+        request.workflow_id, request.inputs, request.version, request.priority, budget, idempotency_key
+    )
     return ExecutionOut.model_validate(await start_workflow(session, caller, wanted, app.doorbell.ring))
 
 
