@@ -1,4 +1,5 @@
-from services.orchestration.executions.routes import router
+from services.orchestration.controls.routes import router as controls
+from services.orchestration.executions.routes import router as executions
 from shared.web.app import Service
 
-SERVICE = Service(name="orchestration", routers=(router,))
+SERVICE = Service(name="orchestration", routers=(executions, controls))

@@ -103,6 +103,7 @@ class ExecutionSummary(_Timed):
     created_by: UUID | None
     created_at: Timestamp
     cancel_requested_at: Timestamp | None
+    pause_requested_at: Timestamp | None
 
 
 class ExecutionOut(ExecutionSummary):

@@ -1,6 +1,4 @@
 from typing import Annotated
-from uuid import UUID
-
 from fastapi import APIRouter, Depends, status
 
 from services.orchestration.executions import service
@@ -8,13 +6,7 @@ from services.orchestration.executions.schemas import ExecutionCreate
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
-from shared.executions.errors import (
-    ExecutionEnded,
-    ExecutionNotFound,
-    IdempotencyMismatch,
-    VersionNotFound,
-    WorkflowNotFound,
-)
+from shared.executions.errors import IdempotencyMismatch, VersionNotFound, WorkflowNotFound
 from shared.executions.schemas import ExecutionOut
 from shared.executions.snapshot import InputsInvalid, WorkflowInvalid
 from shared.executions.submit import IdempotencyKey
@@ -43,13 +35,3 @@ async def start_execution(
     """Starts a workflow. The execution runs on what the workflow and its agents are now; later changes do not reach
     it."""
     return await service.start(session, app, caller, request, idempotency_key)
-
-
-@router.post(
-    "/executions/{execution_id}/cancel",
-    status_code=status.HTTP_202_ACCEPTED,
-    responses=responses(NotAllowed, ExecutionNotFound, ExecutionEnded),
-)
-async def cancel_execution(execution_id: UUID, session: WriteDb, app: App, caller: Runner) -> ExecutionOut:
-    """A queued execution ends at once, a running one within seconds. Asking again is no error."""
-    return await service.stop(session, app, execution_id)

@@ -1,9 +1,6 @@
-from uuid import UUID
-
 from services.orchestration.executions.schemas import ExecutionCreate
 from shared.auth.principal import Principal
 from shared.database.session import WriteSession
-from shared.executions.cancel import cancel
 from shared.executions.schemas import ExecutionOut
 from shared.executions.start import WorkflowStart, start_workflow
 from shared.web.resources import Resources
@@ -17,7 +14,3 @@ async def start(
         request.workflow_id, request.inputs, request.version, request.priority, budget, idempotency_key
     )
     return ExecutionOut.model_validate(await start_workflow(session, caller, wanted, app.doorbell.ring))
-
-
-async def stop(session: WriteSession, app: Resources, execution_id: UUID) -> ExecutionOut:
-    return ExecutionOut.model_validate(await cancel(session, execution_id, app.redis))
