@@ -23,8 +23,8 @@ Runner = Annotated[Principal, Depends(requires(Permission.EXECUTIONS_RUN))]
     responses=responses(NotAllowed, ExecutionNotFound, ExecutionEnded),
 )
 async def cancel_execution(execution_id: UUID, session: WriteDb, app: App, caller: Runner) -> ExecutionOut:
-    """Ends the execution, and all that it started: at once if nobody is running it, else within seconds. Asking again is
-    no error."""
+    """Ends the execution, and all that it started: at once if nobody is running it, else within seconds. Asking again
+    is no error."""
     return await service.stop(session, app, execution_id)
 
 
@@ -34,8 +34,8 @@ async def cancel_execution(execution_id: UUID, session: WriteDb, app: App, calle
     responses=responses(NotAllowed, ExecutionNotFound, ExecutionEnded, ExecutionStopping),
 )
 async def pause_execution(execution_id: UUID, session: WriteDb, app: App, caller: Runner) -> ExecutionOut:
-    """Holds the execution, and all that it started: at once if nobody is running it, else within seconds, when the calls
-    under way have had a moment to end. What it waits for may be answered meanwhile. Asking again is no error."""
+    """Holds the execution, and all that it started: at once if nobody is running it, else within seconds, when the
+    calls under way have had a moment to end. What it waits for may be answered meanwhile. Asking again is no error."""
     return await service.hold(session, app, execution_id)
 
 

@@ -89,7 +89,7 @@ def shown(write: EncodedWrite, last_seq: int, further: JsonObject | None) -> byt
     added."""
     first = last_seq - len(write.events) + 1
     lines = [b'{"seq":%d,' % seq + event.shown for seq, event in enumerate(write.events, start=first)]
-    return _listed(lines if further is None else [*lines, dumps(further)])
+    return _listed(lines if further is None else [*lines, dumps(further).encode()])
 
 
 def _listed(items: Sequence[bytes]) -> bytes:

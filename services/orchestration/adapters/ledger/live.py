@@ -33,7 +33,7 @@ class LiveEvents:
         self._post(channel(execution_id), events)
 
     def publish_inbox(self, tenant_id: UUID, change: InboxChange, wait_ids: Iterable[UUID]) -> None:
-        self._post(inbox_channel(tenant_id), dumps(inbox_changes(change, wait_ids)))
+        self._post(inbox_channel(tenant_id), dumps(inbox_changes(change, wait_ids)).encode())
 
     def _post(self, name: str, message: bytes) -> None:
         self._waiting.append((name, message))
