@@ -14,11 +14,12 @@ from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.agents import Agent, AgentKnowledgeBase
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.models import Model
+from shared.database.tables.tools import Tool
 from shared.database.tables.workflows import Workflow, WorkflowVersion
 
-# Where a graph names an agent. Lax mode looks into arrays by itself.
+# Where a graph, or a body within it, names an agent. Lax mode looks into arrays by itself.
 _NAMES_AGENT = (
-    "$.nodes[*].config ? (@.agent_id == $agent || @.manager_agent_id == $agent"
+    "$.**.config ? (@.agent_id == $agent || @.manager_agent_id == $agent"
     " || @.agent_ids[*] == $agent || @.tasks[*].agent_id == $agent)"
 )
 
@@ -106,6 +107,14 @@ async def hold_knowledge_bases(session: WriteSession, base_ids: Iterable[UUID]) 
         .where(KnowledgeBase.id.in_(base_ids))
         .order_by(KnowledgeBase.id)
         .with_for_update(read=True, key_share=True)
+    )
+    return set(await session.scalars(statement))
+
+
+async def hold_tools(session: WriteSession, names: Iterable[str]) -> set[str]:
+    """Those of them that are the tenant's own; they cannot be deleted or renamed until this transaction ends."""
+    statement = (
+        select(Tool.name).where(Tool.name.in_(names)).order_by(Tool.id).with_for_update(read=True, key_share=True)
     )
     return set(await session.scalars(statement))
 

@@ -25,7 +25,13 @@ class AgentIn(RequestModel):
         description="In place of the text made of the three above, which `{role}`, `{goal}` and `{backstory}` name.",
     )
     model_id: UUID
-    tools: list[Name] = Field(default=[], max_length=50, description="Names of built-in tools, see `/agents/tools`.")
+    tools: list[Name] = Field(default=[], max_length=50, description="Names of tools, see `/tools`.")
+    approve_tools: list[Name] = Field(
+        default=[],
+        max_length=50,
+        description="Those of its tools that it may use only when a person has agreed. "
+        "Tools that always need approval need not be named.",
+    )
     knowledge_base_ids: list[UUID] = Field(default=[], max_length=20)
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description="Of one answer of the model.")
@@ -46,6 +52,7 @@ class AgentOut(ResponseModel):
     system_prompt: str | None
     model_id: UUID
     tools: list[str]
+    approve_tools: list[str]
     knowledge_base_ids: list[UUID]
     temperature: float | None
     max_tokens: int | None

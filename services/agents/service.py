@@ -25,6 +25,7 @@ _COPIED = (
     "system_prompt",
     "model_id",
     "tools",
+    "approve_tools",
     "temperature",
     "max_tokens",
     "max_iterations",
@@ -119,6 +120,7 @@ async def _knowledge_bases(session: ReadSession, agent: Agent) -> Sequence[UUID]
 def _columns(wanted: AgentIn) -> dict[str, Any]:
     columns = wanted.model_dump(exclude={"knowledge_base_ids"})
     columns["tools"] = _once(wanted.tools)
+    columns["approve_tools"] = _once(wanted.approve_tools)
     return columns
 
 

@@ -1,13 +1,14 @@
 """Whether the tenant has what an agent asks for, and whether its texts can be made."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from services.agents import repository
 from services.agents.errors import AgentInvalid
 from services.agents.schemas import AgentIn
 from shared.database.session import WriteSession
 from shared.database.tables.models import Model
-from shared.tools.catalogue import CATALOGUE
+from shared.tools.catalogue import CATALOGUE, KNOWLEDGE_SEARCH
 from shared.web.errors import ErrorDetail
 from shared.workflow.expressions import ExpressionError, compile_template
 
@@ -19,7 +20,8 @@ async def check(session: WriteSession, wanted: AgentIn) -> None:
     problems = [
         *_template_problems(wanted),
         *_model_problems(wanted, await repository.hold_model(session, wanted.model_id)),
-        *_tool_problems(wanted),
+        *_tool_problems(wanted, await _known_tools(session, wanted)),
+        *_approval_problems(wanted),
         *await _knowledge_problems(session, wanted),
     ]
     if problems:
@@ -46,11 +48,24 @@ def _model_problems(wanted: AgentIn, model: Model | None) -> Iterator[ErrorDetai
         yield ErrorDetail(field="max_tokens", message=message, code="max_tokens_too_large")
 
 
-def _tool_problems(wanted: AgentIn) -> Iterator[ErrorDetail]:
+async def _known_tools(session: WriteSession, wanted: AgentIn) -> AbstractSet[str]:
+    own = [name for name in wanted.tools if name not in CATALOGUE]
+    return CATALOGUE.keys() | (await repository.hold_tools(session, own) if own else set())
+
+
+def _tool_problems(wanted: AgentIn, known: AbstractSet[str]) -> Iterator[ErrorDetail]:
     for index, name in enumerate(wanted.tools):
-        if name not in CATALOGUE:
-            message = f"there is no tool {name!r}; there are {', '.join(CATALOGUE)}"
+        if name not in known:
+            message = f"there is no tool {name!r}: see /tools for those there are"
             yield ErrorDetail(field=f"tools.{index}", message=message, code="tool_unknown")
+
+
+def _approval_problems(wanted: AgentIn) -> Iterator[ErrorDetail]:
+    given = {*wanted.tools, *((KNOWLEDGE_SEARCH,) if wanted.knowledge_base_ids else ())}
+    for index, name in enumerate(wanted.approve_tools):
+        if name not in given:
+            message = f"{name!r} is not one of the agent's tools"
+            yield ErrorDetail(field=f"approve_tools.{index}", message=message, code="tool_not_given")
 
 
 async def _knowledge_problems(session: WriteSession, wanted: AgentIn) -> list[ErrorDetail]:

@@ -19,8 +19,8 @@ from shared.database.tables.models import Model
 from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.llm.settings import Provider
 
-# Where a graph names a model itself, not through an agent.
-_NAMES_MODEL = "$.nodes[*].config ? (@.manager_model_id == $model)"
+# Where a graph, or a body within it, names a model itself, not through an agent.
+_NAMES_MODEL = "$.**.config ? (@.manager_model_id == $model)"
 
 
 SORTINGS = {

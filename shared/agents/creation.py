@@ -24,6 +24,7 @@ class NewAgent:
     description: str = ""
     system_prompt: str | None = None
     tools: tuple[str, ...] = ()
+    approve_tools: tuple[str, ...] = ()
     knowledge_base_ids: tuple[UUID, ...] = ()
     temperature: float | None = None
     max_tokens: int | None = None
@@ -58,6 +59,7 @@ def _row(caller: Principal, agent: NewAgent) -> Agent:
         system_prompt=agent.system_prompt,
         model_id=agent.model_id,
         tools=list(agent.tools),
+        approve_tools=list(agent.approve_tools),
         temperature=agent.temperature,
         max_tokens=agent.max_tokens,
         max_iterations=agent.max_iterations,

@@ -14,6 +14,7 @@ class Code(StrEnum):
     TOOL = "tool"
     BINDING = "binding"
     KNOWLEDGE_BASE = "knowledge_base"
+    CONNECTION = "connection"
     CHANGED = "changed"
 
     UNSAFE = "unsafe"
@@ -24,6 +25,7 @@ class Code(StrEnum):
     TOOL_MISSING = "tool_missing"
     MODEL_MISSING = "model_missing"
     KNOWLEDGE_BASE_MISSING = "knowledge_base_missing"
+    CONNECTION_MISSING = "connection_missing"
     OUTPUT_CLASS_MISSING = "output_class_missing"
     AGENT_UNBOUND = "agent_unbound"
     AGENT_UNKNOWN = "agent_unknown"

@@ -1,7 +1,7 @@
 """From a project's texts to agents in the pool and a workflow."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from services.workflows.transfer.schemas import (
 from shared.agents.creation import DEFAULT_MAX_ITERATIONS, NewAgent, add_agents
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
-from shared.tools.catalogue import CATALOGUE
+from shared.tools.catalogue import CATALOGUE, KNOWLEDGE_SEARCH
 
 _UNNAMED = "Imported crew"
 _MAX_NAME = 200
@@ -72,12 +72,14 @@ async def import_own(
     """A workflow of ours, from this tenant or another. Raises `ProjectError`, `NoModel`, `ModelUnknown`."""
     file = await asyncio.to_thread(read_workflow, file_name, text)
     report = Report()
-    models = _match_models(file, await _catalog(session, request.model_id), report)
+    catalog = await _catalog(session, request.model_id)
+    models = _match_models(file, catalog, report)
     bases = await _match_knowledge_bases(session, file, report)
-    new = [_from_carried(old, agent, models, bases, report) for old, agent in file.agents.items()]
+    connections = await _match_connections(session, file, report)
+    new = [_from_carried(agent, models, bases, catalog.tools, report) for agent in file.agents.values()]
     ids = await add_agents(session, caller, new)
     agents = dict(zip(file.agents, ids, strict=True))
-    graph = with_ids(file.graph, id_map(models, bases, agents))
+    graph = with_ids(file.graph, id_map(models, bases, connections, agents))
     name = request.name or file.name
     workflow = await add_workflow(session, caller, name, file.description, graph, "Imported.")
     imported = [
@@ -129,13 +131,33 @@ async def _match_knowledge_bases(session: ReadSession, file: WorkflowFile, repor
     return found
 
 
+async def _match_connections(session: ReadSession, file: WorkflowFile, report: Report) -> dict[UUID, UUID]:
+    known = await repository.connections_named(session, [each.name for each in file.connections.values()])
+    found: dict[UUID, UUID] = {}
+    for old, each in file.connections.items():
+        where = f"connections.{each.name}"
+        here = known.get((each.name, each.host))
+        if here is not None:
+            found[old] = here
+            report.mapped.append(Item(Code.CONNECTION, where, "is the connection of that name and host"))
+        else:
+            message = f"there is no connection of that name for {each.host} here; make one and choose it"
+            report.missing.append(Item(Code.CONNECTION_MISSING, where, message))
+    return found
+
+
 def _from_carried(
-    old: UUID, agent: CarriedAgent, models: Mapping[UUID, UUID], bases: Mapping[UUID, UUID], report: Report
+    agent: CarriedAgent,
+    models: Mapping[UUID, UUID],
+    bases: Mapping[UUID, UUID],
+    tools: Collection[str],
+    report: Report,
 ) -> NewAgent:
     where = f"agents.{agent.name}"
     report.mapped.append(Item(Code.AGENT, where, "becomes an agent"))
+    kept = tuple(tool for tool in agent.tools if tool in tools)
     for tool in agent.tools:
-        if tool not in CATALOGUE:
+        if tool not in kept:
             message = f"there is no tool '{tool}' here; the agent goes without it"
             report.missing.append(Item(Code.TOOL_MISSING, f"{where}.tools", message))
     return NewAgent(
@@ -146,7 +168,8 @@ def _from_carried(
         backstory=agent.backstory,
         system_prompt=agent.system_prompt,
         model_id=models[agent.model_id],
-        tools=tuple(tool for tool in agent.tools if tool in CATALOGUE),
+        tools=kept,
+        approve_tools=tuple(tool for tool in agent.approve_tools if tool in (*kept, KNOWLEDGE_SEARCH)),
         knowledge_base_ids=tuple(bases[i] for i in agent.knowledge_base_ids if i in bases),
         temperature=agent.temperature,
         max_tokens=agent.max_tokens,
@@ -166,7 +189,8 @@ async def _catalog(session: ReadSession, model_id: UUID | None) -> Catalog:
         chosen = models[0]
     else:
         raise NoModel
-    return Catalog(tools=list(CATALOGUE), models=models, fallback=chosen)
+    tools = [*CATALOGUE, *await repository.tool_names(session)]
+    return Catalog(tools=tools, models=models, fallback=chosen)
 
 
 def _answer(workflow: WorkflowSaved, agents: list[ImportedAgent], report: Report) -> ImportOut:

@@ -29,6 +29,7 @@ def write_workflow(name: str, description: str, graph: JsonObject, pool: Pool) -
             for model in pool.models.values()
         },
         "knowledge_bases": {str(base.id): {"name": base.name} for base in pool.knowledge_bases.values()},
+        "connections": {str(each.id): {"name": each.name, "host": each.host} for each in pool.connections.values()},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -43,6 +44,7 @@ def _carried(agent: Agent, pool: Pool) -> JsonObject:
         "system_prompt": agent.system_prompt,
         "model_id": str(agent.model_id),
         "tools": agent.tools,
+        "approve_tools": agent.approve_tools,
         "knowledge_base_ids": [str(i) for i in pool.agent_knowledge_bases.get(agent.id, ())],
         "temperature": agent.temperature,
         "max_tokens": agent.max_tokens,

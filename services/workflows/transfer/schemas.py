@@ -95,6 +95,13 @@ class CarriedKnowledgeBase(RequestModel):
     name: Name
 
 
+class CarriedConnection(RequestModel):
+    """Names a connection, so that the other tenant's own of that name and host can take its place."""
+
+    name: Name
+    host: Name
+
+
 class CarriedAgent(RequestModel):
     name: Name
     description: LongText = ""
@@ -104,6 +111,7 @@ class CarriedAgent(RequestModel):
     system_prompt: Words | None = None
     model_id: UUID
     tools: list[Name] = Field(default=[], max_length=50)
+    approve_tools: list[Name] = Field(default=[], max_length=50)
     knowledge_base_ids: list[UUID] = Field(default=[], max_length=20)
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -122,3 +130,4 @@ class WorkflowFile(RequestModel):
     agents: dict[UUID, CarriedAgent] = Field(default={}, max_length=500)
     models: dict[UUID, CarriedModel] = Field(default={}, max_length=500)
     knowledge_bases: dict[UUID, CarriedKnowledgeBase] = Field(default={}, max_length=500)
+    connections: dict[UUID, CarriedConnection] = Field(default={}, max_length=500)
