@@ -1,7 +1,7 @@
 """The inbox: what executions ask of people, who has read it, and what they answer."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -37,10 +37,7 @@ from shared.workflow.states import ExecutionStatus, WaitKind, WaitStatus
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError
-    return moment
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 _BY_ID: tuple[Callable[[str], Any], ...] = (UUID,)

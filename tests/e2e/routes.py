@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from tests.support.product import Client
+from shared.database.session import Database, Scope
+from shared.database.tables.ledger import StepRow, WaitRow
+from shared.kit.clock import utcnow
+from shared.kit.ids import new_id
+from tests.support.product import Client, Product
 
 # Anyone may call these; everything else is 401 without credentials.
 PUBLIC = {
@@ -13,6 +18,8 @@ PUBLIC = {
     "POST /api/v1/auth/logout",
     "GET /.well-known/jwks.json",
 }
+# Answers of these do not end by themselves.
+STREAMS = ("/events", "/inbox/stream")
 
 GRAPH = {
     "spec": 1,
@@ -47,7 +54,7 @@ class Belongings:
         return _bodies(self.ids).get(operation.name, {})
 
 
-async def belongings(client: Client) -> Belongings:
+async def belongings(product: Product, client: Client) -> Belongings:
     base = await client.post("/knowledge-bases", {"name": "Base"})
     await client.http.post(
         f"/api/v1/knowledge-bases/{base['id']}/documents", files=[("files", ("a.txt", b"Some words.", "text/plain"))]
@@ -56,12 +63,13 @@ async def belongings(client: Client) -> Belongings:
     agent = await client.agent("Writer", knowledge_base_ids=[base["id"]])
     workflow = await client.workflow(GRAPH)
     me = await client.get("/users/me")
+    tenant = me["tenant"]["id"]
     key = await client.post("/api-keys", {"name": "key", "scopes": ["models:read"]})
     execution = await client.execute(workflow, {})
     budget = await client.post("/budgets", {"name": "B", "scope": "tenant", "period": "day", "calls": 10**6})
     return Belongings(
         {
-            "tenant_id": me["tenant"]["id"],
+            "tenant_id": tenant,
             "user_id": me["id"],
             "key_id": key["id"],
             "model_id": client.model_id,
@@ -70,10 +78,43 @@ async def belongings(client: Client) -> Belongings:
             "document_id": document["id"],
             "workflow_id": workflow,
             "execution_id": execution,
+            "item_id": await _inbox_item(product, UUID(tenant), UUID(execution)),
             "budget_id": budget["id"],
             "number": "1",
         }
     )
+
+
+async def _inbox_item(product: Product, tenant_id: UUID, execution_id: UUID) -> str:
+    """Put there directly: no worker runs that would come to ask something."""
+    step = StepRow(
+        id=new_id(),
+        tenant_id=tenant_id,
+        execution_id=execution_id,
+        node="n",
+        type="approval",
+        path="",
+        attempt=1,
+        generation=1,
+        status="waiting",
+    )
+    wait = WaitRow(
+        id=new_id(),
+        tenant_id=tenant_id,
+        execution_id=execution_id,
+        step_id=step.id,
+        key="1//wait/0",
+        kind="approval",
+        title="Shall we?",
+        request={},
+        request_hash="0",
+        created_at=utcnow(),
+    )
+    database = Database(product.environment["APP_DATABASE_URL"])
+    async with database.write(Scope(tenant_id)) as session:
+        session.add_all([step, wait])
+    await database.close()
+    return str(wait.id)
 
 
 def operations(document: dict[str, Any]) -> list[Operation]:
@@ -139,4 +180,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
             }
         },
         "POST /api/v1/executions": {"json": {"workflow_id": ids["workflow_id"], "inputs": {}}},
+        "POST /api/v1/inbox/{item_id}/respond": {"json": {"action": "accept"}},
+        "POST /api/v1/inbox/respond": {"json": {"ids": [ids["item_id"]], "action": "accept"}},
+        "POST /api/v1/inbox/mark-read": {"json": {"ids": [ids["item_id"]]}},
     }
