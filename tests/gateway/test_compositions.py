@@ -15,6 +15,7 @@ from gateway.lifespan import Composed
 from services.analytics.module import SERVICE as ANALYTICS
 from services.auth.module import SERVICE as AUTH
 from services.execution_monitoring.module import SERVICE as EXECUTION_MONITORING
+from services.inbox.module import SERVICE as INBOX
 from shared.kit.settings import Settings
 from shared.web.app import Service
 from tests.gateway.fronts import service_app
@@ -22,7 +23,7 @@ from tests.gateway.support import running
 from tests.monitoring.seeding import Seeder
 from tests.support.platform import Account, Platform
 
-BEHIND_THE_PROXY: tuple[Service, ...] = (AUTH, EXECUTION_MONITORING, ANALYTICS)
+BEHIND_THE_PROXY: tuple[Service, ...] = (AUTH, EXECUTION_MONITORING, INBOX, ANALYTICS)
 
 
 @pytest.fixture(scope="module", params=["one process", "split"])
@@ -75,6 +76,28 @@ async def test_an_execution_is_followed_through_the_front_door(
         summary = (await client.get("/api/v1/analytics/summary")).json()
         assert summary["executions"]["total"] == 1
         assert (await client.get(url, headers=bob.headers)).status_code == 404
+
+
+async def test_the_inbox_is_watched_and_answered_through_the_front_door(
+    client: httpx.AsyncClient, ledger: Seeder
+) -> None:
+    execution_id = await ledger.execution(status="waiting")
+    step_id = await ledger.step(execution_id, "ask", status="waiting")
+    item_id = await ledger.wait(execution_id, step_id)
+    async with client, client.stream("GET", "/api/v1/inbox/stream") as stream:
+        lines = stream.aiter_lines()
+
+        async def sent() -> Any:
+            async with asyncio.timeout(8):
+                while not (line := await anext(lines)).startswith("data: "):
+                    pass
+            return json.loads(line.removeprefix("data: "))
+
+        assert await sent() == {"open": 1, "unread": 1, "mine": 0}
+        answered = await client.post(f"/api/v1/inbox/{item_id}/respond", json={"action": "accept"})
+        assert answered.status_code == 200, answered.text
+        assert await sent() == {"change": "settled", "item": answered.json()}
+        assert await sent() == {"open": 0, "unread": 0, "mine": 0}
 
 
 async def test_the_description_is_served(client: httpx.AsyncClient) -> None:
