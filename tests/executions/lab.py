@@ -14,10 +14,17 @@ from services.orchestration.engine.ports import (
     CallKind,
     CallRecord,
     CallStatus,
+    Child,
     Effect,
     EventRecord,
+    ExecutionStatus,
+    LedgerBatch,
     StepRecord,
     StepStatus,
+    Transition,
+    WaitKind,
+    WaitRecord,
+    WaitStatus,
 )
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
@@ -52,8 +59,23 @@ class LabWorker:
         (claim,) = await self.take({"default": 1})
         return claim, self.ledger(claim)
 
+    async def waiting(self, *waits: WaitRecord, **fields: Any) -> tuple[Claim, WaitRecord]:
+        """Takes the one execution that is queued, has a step of it wait for these (or for an approval), and lets go."""
+        claim, ledger = await self.take_one()
+        asking = step("ask", status=StepStatus.WAITING)
+        asked = waits or (wait(asking, **fields),)
+        await ledger.write(LedgerBatch(steps=[asking], waits=list(asked)))
+        await ledger.write(parked(claim.wakes))
+        return claim, asked[0]
+
     def ledger(self, claim: Claim) -> PostgresLedger:
         return PostgresLedger(claim, self.connections, self.writer)
+
+
+def parked(wakes: int) -> LedgerBatch:
+    """The last write of a holder that waits, and has seen so many waits settled."""
+    line = EventRecord("execution.status", utcnow(), {"status": "waiting"})
+    return LedgerBatch(events=[line], transition=Transition(ExecutionStatus.WAITING, wakes=wakes))
 
 
 @dataclass
@@ -143,6 +165,27 @@ def call(of: StepRecord, key: str = "1//llm/1", **fields: Any) -> CallRecord:
         "finished_at": utcnow(),
     }
     return CallRecord(**{**given, **fields})
+
+
+def wait(of: StepRecord, kind: WaitKind = WaitKind.APPROVAL, **fields: Any) -> WaitRecord:
+    given: dict[str, Any] = {
+        "id": new_id(),
+        "step_id": of.id,
+        "key": f"1//wait/{new_id().hex}",
+        "kind": kind,
+        "title": "May I?",
+        "request": {"amount": 7},
+        "request_hash": "abc",
+        "status": WaitStatus.OPEN,
+        "created_at": utcnow(),
+    }
+    return WaitRecord(**{**given, **fields})
+
+
+def child(of: StepRecord, **fields: Any) -> WaitRecord:
+    """A wait for a child execution."""
+    given: dict[str, Any] = {"name": "Part", "spec": {"graph": {}}, "inputs": {"n": 1}, "workflow_id": UUID(int=8)}
+    return wait(of, WaitKind.CHILD, child=Child(**{**given, **fields}))
 
 
 def event(text: str = "line", type_: str = "log") -> EventRecord:

@@ -67,6 +67,9 @@ class LedgerView:
     async def calls(self, execution_id: UUID) -> list[dict[str, Any]]:
         return await self._rows("SELECT * FROM calls WHERE execution_id = $1 ORDER BY id", execution_id)
 
+    async def waits(self, execution_id: UUID) -> list[dict[str, Any]]:
+        return await self._rows("SELECT * FROM waits WHERE execution_id = $1 ORDER BY id", execution_id)
+
     async def events(self, execution_id: UUID) -> list[dict[str, Any]]:
         """The stream, having checked that it has no gap."""
         rows = await self._rows("SELECT * FROM execution_events WHERE execution_id = $1 ORDER BY seq", execution_id)
