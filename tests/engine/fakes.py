@@ -4,7 +4,7 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,8 +13,12 @@ from uuid import UUID
 from services.orchestration.adapters.sandbox import BubblewrapSandbox
 from services.orchestration.engine.jobs import JobHandler
 from services.orchestration.engine.ports import (
+    Action,
+    Answer,
     CallRecord,
     ChatMessage,
+    CodeReply,
+    CodeRequest,
     CrewPlan,
     CrewResult,
     Delta,
@@ -32,6 +36,7 @@ from services.orchestration.engine.ports import (
     ModelRequest,
     Outside,
     Passage,
+    Sandbox,
     StepCalls,
     StepRecord,
     StepStatus,
@@ -41,6 +46,8 @@ from services.orchestration.engine.ports import (
     ToolSpec,
     Transition,
     Usage,
+    WaitRecord,
+    WaitStatus,
 )
 from services.orchestration.engine.runner import ExecutionRunner, Outcome
 from shared.kit.json import Json, JsonObject
@@ -90,6 +97,9 @@ def spec_of(graph: JsonObject) -> JsonObject:
     }
 
 
+_OPEN_STEPS = (StepStatus.RUNNING, StepStatus.WAITING)
+
+
 class MemoryLedger:
     """Keeps copies, so that a record changed after it was written shows. A crash may come before or after a write."""
 
@@ -99,6 +109,9 @@ class MemoryLedger:
         self._kind = kind
         self.steps: dict[tuple[str, str], StepRecord] = {}
         self.calls: dict[tuple[UUID, str], CallRecord] = {}
+        self.wait_rows: dict[tuple[UUID, str], WaitRecord] = {}
+        self.wakes = 0
+        self.forked = False
         self.events: list[EventRecord] = []
         self.transitions: list[Transition] = []
         self.batches: list[LedgerBatch] = []
@@ -121,7 +134,14 @@ class MemoryLedger:
             created_at=datetime(2026, 1, 1, tzinfo=UTC),
             steps=copy.deepcopy(list(self.steps.values())),
             calls=copy.deepcopy(list(self.calls.values())),
+            waits=copy.deepcopy(list(self.wait_rows.values())),
+            wakes=self.wakes,
+            forked=self.forked,
         )
+
+    async def waits(self) -> tuple[int, list[WaitRecord]]:
+        await asyncio.sleep(self.delay or 0)
+        return self.wakes, copy.deepcopy(list(self.wait_rows.values()))
 
     async def write(self, batch: LedgerBatch) -> None:
         assert not self.writing, "two writes at once"
@@ -145,20 +165,55 @@ class MemoryLedger:
         for step in batch.steps:
             known = self.steps.get((step.node, step.path))
             assert known is None or known.id == step.id, f"two records of step {step.node}"
-            assert known is None or known.status is StepStatus.RUNNING, f"{step.node} ended twice"
+            assert known is None or known.status in _OPEN_STEPS, f"{step.node} ended twice"
             self.steps[step.node, step.path] = step
         for call in batch.calls:
             known_call = self.calls.get((call.step_id, call.key))
             assert known_call is None or known_call.id == call.id, f"two records of call {call.key}"
             assert any(step.id == call.step_id for step in self.steps.values()), "a call of no step"
             self.calls[call.step_id, call.key] = call
+        for wait in batch.waits:
+            self._apply_wait(wait)
         self.events += batch.events
         if batch.transition is not None:
             self.transitions.append(batch.transition)
 
+    def _apply_wait(self, wait: WaitRecord) -> None:
+        known = self.wait_rows.get((wait.step_id, wait.key))
+        assert any(step.id == wait.step_id for step in self.steps.values()), "a wait of no step"
+        assert known is None or known.id == wait.id, f"two records of wait {wait.key}"
+        assert wait.status is (WaitStatus.OPEN if known is None else WaitStatus.CLOSED), (
+            f"wait {wait.key} written twice"
+        )
+        if known is None or known.status is WaitStatus.OPEN:
+            self.wait_rows[wait.step_id, wait.key] = wait
+
+    # --- whoever answers, at any time -------------------------------------------------------------------------
+
+    def open_waits(self) -> list[WaitRecord]:
+        return [wait for wait in self.wait_rows.values() if wait.status is WaitStatus.OPEN]
+
+    def settle(self, wait: WaitRecord, answer: Answer | None, status: WaitStatus = WaitStatus.ANSWERED) -> None:
+        known = self.wait_rows[wait.step_id, wait.key]
+        assert known.status is WaitStatus.OPEN
+        self.wait_rows[wait.step_id, wait.key] = replace(known, status=status, answer=answer)
+        self.wakes += 1
+
+    def answer(self, action: Action, value: Json = None) -> None:
+        """Answers the one open wait."""
+        (wait,) = self.open_waits()
+        self.settle(wait, Answer(action, value, TENANT, datetime(2026, 1, 2, tzinfo=UTC)))
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """What the row says: a waiting execution that was woken meanwhile is queued."""
+        last = self.transitions[-1]
+        woken = last.status is ExecutionStatus.WAITING and last.wakes != self.wakes
+        return ExecutionStatus.QUEUED if woken else last.status
+
     @property
     def ended(self) -> Transition | None:
-        ends = [t for t in self.transitions if t.status is not ExecutionStatus.QUEUED]
+        ends = [t for t in self.transitions if t.status.ended]
         return ends[-1] if ends else None
 
     def statuses(self) -> dict[str, str]:
@@ -171,7 +226,7 @@ class MemoryLedger:
         return [e.type for e in self.events if node is None or (e.step is not None and e.step.node == node)]
 
 
-Answer = Callable[[ModelRequest], ModelReply | Awaitable[ModelReply]]
+ModelAnswer = Callable[[ModelRequest], ModelReply | Awaitable[ModelReply]]
 ToolAnswer = Callable[[JsonObject], str | Awaitable[str]]
 
 
@@ -184,7 +239,7 @@ def echo(request: ModelRequest) -> ModelReply:
 class FakeModels:
     """`made` has what was asked, as the provider would count it."""
 
-    answer: Answer = echo
+    answer: ModelAnswer = echo
     pieces: int = 1
     made: list[str] = field(default_factory=list[str])
 
@@ -209,12 +264,16 @@ class FakeTools:
     answers: dict[str, ToolAnswer] = field(default_factory=dict[str, ToolAnswer])
     made: list[tuple[str, JsonObject]] = field(default_factory=list[tuple[str, JsonObject]])
     keys: Counter[str] = field(default_factory=Counter[str])
+    contexts: list[ToolContext] = field(default_factory=list[ToolContext])
+    approved: set[str] = field(default_factory=set[str])
 
     def describe(self, name: str) -> ToolSpec:
-        return ToolSpec(name, f"The tool {name}", {"type": "object"}, self.effects.get(name, Effect.READ))
+        effect = self.effects.get(name, Effect.READ)
+        return ToolSpec(name, f"The tool {name}", {"type": "object"}, effect, name in self.approved)
 
     async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str:
         self.made.append((name, arguments))
+        self.contexts.append(context)
         self.keys[context.idempotency_key] += 1
         answer = self.answers.get(name, lambda given: f"{name}: {given}")(arguments)
         return await answer if isinstance(answer, Awaitable) else answer
@@ -250,6 +309,11 @@ class FakeHttp:
         self.keys[idempotency_key] += 1
         answer = self.answer(request)
         return await answer if isinstance(answer, Awaitable) else answer
+
+
+class FakeSandbox:
+    async def run(self, request: CodeRequest) -> CodeReply:
+        return CodeReply({"ran": request.source}, "printed")
 
 
 class OneCallPerTask:
@@ -291,10 +355,11 @@ class World:
     knowledge: FakeKnowledge = field(default_factory=FakeKnowledge)
     agents: Any = field(default_factory=OneCallPerTask)
     http: Http = field(default_factory=FakeHttp)
+    sandbox: Sandbox = field(default_factory=BubblewrapSandbox)
     jobs: dict[str, JobHandler] = field(default_factory=dict[str, JobHandler])
 
     def runner(self, ledger: MemoryLedger) -> ExecutionRunner:
-        outside = Outside(self.models, self.tools, self.knowledge, self.agents, self.http, BubblewrapSandbox())
+        outside = Outside(self.models, self.tools, self.knowledge, self.agents, self.http, self.sandbox)
         return ExecutionRunner(ledger, outside, self.jobs)
 
     async def run(self, ledger: MemoryLedger) -> Outcome:

@@ -258,7 +258,7 @@ async def test_a_library_that_cancels_its_caller_does_not_hang_the_run() -> None
     assert await scripted(rude).run(ledger) is Outcome.FAILED
     assert ledger.ended is not None
     assert (ledger.ended.error or {})["code"] == "internal_error"
-    assert ledger.statuses() == {"a": "cancelled"}
+    assert ledger.statuses() == {"a": "failed"}
 
 
 async def test_a_step_parked_between_attempts_goes_on_with_the_next() -> None:

@@ -7,14 +7,19 @@ from uuid import UUID
 
 from services.orchestration.engine.ports import (
     CallFailed,
+    CallKind,
     ChatMessage,
+    CodeReply,
+    CodeRequest,
+    HttpReply,
+    HttpRequest,
     ModelReply,
     ModelRequest,
     Passage,
     ToolCall,
     Usage,
 )
-from shared.kit.json import JsonObject
+from shared.kit.json import Json, JsonObject, dumps, loads
 
 
 def model_request(request: ModelRequest) -> JsonObject:
@@ -106,6 +111,63 @@ def read_passages(stored: Any) -> list[Passage]:
         )
         for each in stored
     ]
+
+
+def http_request(request: HttpRequest) -> JsonObject:
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": request.headers,
+        "body": request.body,
+        "timeout": request.timeout,
+        "max_bytes": request.max_bytes,
+        "connection_id": None if request.connection_id is None else str(request.connection_id),
+        "fail_on_status": request.fail_on_status,
+    }
+
+
+def http_reply(reply: HttpReply) -> JsonObject:
+    return {"status": reply.status, "headers": reply.headers, "text": reply.text, "data": reply.data}
+
+
+def read_http_reply(stored: Any) -> HttpReply:
+    return HttpReply(stored["status"], stored["headers"], stored["text"], stored["data"])
+
+
+def code_request(request: CodeRequest) -> JsonObject:
+    return {
+        "source": request.source,
+        "inputs": request.inputs,
+        "timeout": request.timeout,
+        "memory_mb": request.memory_mb,
+    }
+
+
+def code_reply(reply: CodeReply) -> JsonObject:
+    return {"value": reply.value, "printed": reply.printed}
+
+
+def read_code_reply(stored: Any) -> CodeReply:
+    return CodeReply(stored["value"], stored["printed"])
+
+
+def given_response(kind: CallKind, value: Json) -> Json:
+    """What a person says that a call has answered, as the record of such a call."""
+    text = value if isinstance(value, str) else dumps(value)
+    if kind is not CallKind.HTTP:
+        return text
+    if isinstance(value, dict) and isinstance(value.get("status"), int):
+        return http_reply(
+            HttpReply(value["status"], value.get("headers") or {}, str(value.get("text", "")), value.get("data"))
+        )
+    return http_reply(HttpReply(200, {}, text, _parsed(text) if isinstance(value, str) else value))
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return loads(text)
+    except ValueError:
+        return None
 
 
 def call_failure(failure: CallFailed) -> JsonObject:

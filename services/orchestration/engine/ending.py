@@ -1,10 +1,15 @@
-"""How a run ends: the first reason counts, save that a lost ledger ends everything."""
+"""How a run ends: the first reason counts, save that a lost ledger ends everything.
+
+That nothing is left but to wait stops nobody, so any other reason that comes before it is written takes its place.
+"""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from services.orchestration.engine.ports import WaitRecord
 from shared.kit.json import Json, JsonObject
 
 
@@ -13,6 +18,8 @@ class Reason(Enum):
     FAILED = auto()
     CANCEL = auto()
     PARK = auto()
+    PAUSE = auto()
+    WAIT = auto()
     LOST = auto()
 
 
@@ -34,7 +41,7 @@ class EndSignal:
         return self._ending
 
     def end(self, ending: Ending) -> None:
-        if self._ending is None or ending.reason is Reason.LOST:
+        if self._ending is None or self._ending.reason is Reason.WAIT or ending.reason is Reason.LOST:
             self._ending = ending
         if not self._waiter.done():
             self._waiter.set_result(None)
@@ -48,9 +55,12 @@ class EndSignal:
 class Work(Protocol):
     """What the runner drives: a graph or a job. It ends by telling the signal it was given."""
 
-    async def start(self) -> None: ...
+    def start(self) -> None: ...
 
-    @property
-    def tasks(self) -> set[asyncio.Task[None]]:
-        """Those still running."""
+    def woken(self, waits: Sequence[WaitRecord]) -> None:
+        """All waits as they stand, some of them settled since they were last looked at."""
+        ...
+
+    def stop(self) -> set[asyncio.Task[None]]:
+        """Tells what still runs to stop, each once; answers with it."""
         ...

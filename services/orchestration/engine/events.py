@@ -10,6 +10,7 @@ from services.orchestration.engine.ports import (
     StepRecord,
     StepRef,
     Usage,
+    WaitRecord,
 )
 from shared.kit.clock import utcnow
 from shared.kit.json import Json, JsonObject
@@ -45,6 +46,17 @@ def step_finished(step: StepRecord) -> EventRecord:
 
 def step_skipped(step: StepRecord, at: datetime) -> EventRecord:
     return EventRecord("step.skipped", at, {}, reference(step))
+
+
+def step_waiting(wait: WaitRecord, step: StepRef) -> EventRecord:
+    data: JsonObject = {
+        "wait": str(wait.id),
+        "kind": wait.kind.value,
+        "title": wait.title,
+        "due_at": None if wait.due_at is None else wait.due_at.isoformat(),
+        "request": wait.request,
+    }
+    return EventRecord("step.waiting", wait.created_at, data, step)
 
 
 def delta(kind: str, text: str, call: str, agent: str | None, step: StepRef) -> EventRecord:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from services.orchestration.engine.aborts import CallInDoubt, JournalDiverged
-from services.orchestration.engine.journal import AttemptCalls
+from services.orchestration.engine.journal import AttemptJournal
 from services.orchestration.engine.ports import CallFailed, StepAborted, StepFailed
 from shared.kit.json import JsonObject
 
@@ -21,10 +21,10 @@ class Failure:
     retry_after: float = 0.0
 
 
-def failure_of(error: BaseException, calls: AttemptCalls, node: str) -> Failure:
+def failure_of(error: BaseException, journal: AttemptJournal, node: str) -> Failure:
     match error:
         case CallFailed():
-            return _of_call(error, calls.key_of(error), node)
+            return _of_call(error, journal.key_of(error), node)
         case StepFailed():
             told = error_object(error.code, error.message, node, retryable=error.retryable, details=error.details)
             return Failure(told, error.retryable, fresh=True)

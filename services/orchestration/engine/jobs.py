@@ -1,7 +1,7 @@
 """Executions without a graph: a coroutine whose named steps are recorded, so that a resumed job repeats none."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from services.orchestration.engine.ending import Ending, EndSignal, Reason
@@ -13,6 +13,7 @@ from services.orchestration.engine.ports import (
     StepFailed,
     StepRecord,
     StepStatus,
+    WaitRecord,
 )
 from services.orchestration.engine.recorder import StepRecorder
 from shared.kit.json import Json, JsonObject
@@ -82,12 +83,22 @@ class JobRun:
         self._handler = handler
         self._steps = JobSteps(state, recorder)
         self._signal = signal
-        self.tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
-    async def start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._run())
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def woken(self, waits: Sequence[WaitRecord]) -> None:
+        """A job waits for nothing."""
+
+    def stop(self) -> set[asyncio.Task[None]]:
+        if self._task is None or self._task.done():
+            return set()
+        if not self._stopped:
+            self._stopped = True
+            self._task.cancel()
+        return {self._task}
 
     async def _run(self) -> None:
         try:

@@ -41,7 +41,9 @@ class PlannedNode:
 @dataclass(frozen=True, slots=True)
 class Plan:
     nodes: tuple[PlannedNode, ...]
-    outputs: tuple[tuple[str, Expression], ...]
+    outputs: tuple[tuple[str, Expression], ...] = ()
+    # Of a body: what each passage through it gives.
+    output: Expression | None = None
 
     @property
     def roots(self) -> list[PlannedNode]:

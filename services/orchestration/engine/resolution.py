@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 from services.orchestration.engine.plan import Plan, PlannedEdge, PlannedNode
 
+# A node, and whether it runs or is skipped.
+Due = tuple[PlannedNode, bool]
+
 
 class Resolution:
     """Counts, per node, the edges that are still open and those that were taken.
@@ -18,12 +21,12 @@ class Resolution:
         self._taken = [0] * len(plan.nodes)
         self.unresolved = len(plan.nodes)
 
-    def resolve(self, node: PlannedNode, taken: Iterable[PlannedEdge]) -> list[tuple[PlannedNode, bool]]:
+    def resolve(self, node: PlannedNode, taken: Iterable[PlannedEdge]) -> list[Due]:
         """The node ended and these of its edges are taken. Answers the nodes now due: to run, or to be skipped."""
         self.unresolved -= 1
         for edge in taken:
             self._taken[edge.target] += 1
-        due: list[tuple[PlannedNode, bool]] = []
+        due: list[Due] = []
         for edge in node.edges:
             self._open[edge.target] -= 1
             if self._open[edge.target] == 0:

@@ -8,10 +8,10 @@ from enum import StrEnum
 from pydantic import ValidationError
 
 from services.orchestration.engine import events
+from services.orchestration.engine.context import ExecutionContext
 from services.orchestration.engine.ending import Ending, EndSignal, Reason, Work
 from services.orchestration.engine.failures import error_object
 from services.orchestration.engine.jobs import JobHandler, JobRun
-from services.orchestration.engine.journal import ExecutionContext
 from services.orchestration.engine.plan import plan_of
 from services.orchestration.engine.ports import (
     EventRecord,
@@ -19,7 +19,6 @@ from services.orchestration.engine.ports import (
     ExecutionStatus,
     Ledger,
     Outside,
-    StepStatus,
     Superseded,
     Transition,
 )
@@ -43,6 +42,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     PARKED = "parked"
+    WAITING = "waiting"
+    PAUSED = "paused"
     SUPERSEDED = "superseded"
 
 
@@ -51,6 +52,8 @@ _STATUS = {
     Reason.FAILED: ExecutionStatus.FAILED,
     Reason.CANCEL: ExecutionStatus.CANCELLED,
     Reason.PARK: ExecutionStatus.QUEUED,
+    Reason.PAUSE: ExecutionStatus.PAUSED,
+    Reason.WAIT: ExecutionStatus.WAITING,
 }
 
 
@@ -67,6 +70,10 @@ class ExecutionRunner:
         self._signal = EndSignal()
         self._writer = LedgerWriter(ledger, self._lost)
         self._recorder = StepRecorder(self._writer)
+        self._work_begun: Work | None = None
+        self._wakes = 0
+        self._look_again = False
+        self._looking: asyncio.Task[None] | None = None
 
     async def run(self) -> Outcome:
         """Returns how it ended. Raises what the ledger raised, if it failed otherwise than by `Superseded`.
@@ -74,20 +81,24 @@ class ExecutionRunner:
         After either, and after `SUPERSEDED`, the ledger is as the last durable write left it: whoever claims the
         execution next goes on from there.
         """
-        work: Work | None = None
         try:
             work = self._work(await self._ledger.load())
             if work is not None:
                 self._writer.post(events=[events.execution_status(ExecutionStatus.RUNNING, utcnow())])
-                await work.start()
-            ending = await self._signal.wait()
-            await self._stop(work)
-            return await self._end(self._signal.ending or ending)
+                self._work_begun = work
+                work.start()
+                if self._look_again:
+                    self.wake()
+            await self._signal.wait()
+            await self._stop()
+            return await self._end()
         except Superseded:
             return Outcome.SUPERSEDED
         finally:
             self._signal.end(Ending(Reason.LOST))
-            await self._stop(work)
+            if self._looking is not None:
+                self._looking.cancel()
+            await self._stop()
             await self._writer.close(STOP_GRACE)
 
     def cancel(self) -> None:
@@ -101,17 +112,41 @@ class ExecutionRunner:
         """
         self._signal.end(Ending(Reason.PARK))
 
+    def pause(self) -> None:
+        """As `park`, but nobody goes on before somebody asks for it."""
+        self._signal.end(Ending(Reason.PAUSE))
+
+    def wake(self) -> None:
+        """A wait of this execution was settled: the step that waited goes on. Right at any moment, and any number of
+        times; one that comes too late is seen by whoever writes that the execution waits."""
+        self._look_again = True
+        if self._looking is None and self._signal.ending is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
     def abandon(self) -> None:
         """Another worker has it: stop at once and write nothing more."""
         self._lost(Superseded())
+
+    async def _look(self) -> None:
+        """Reads what is settled, once for all who asked meanwhile."""
+        try:
+            while self._look_again and self._work_begun is not None:
+                self._look_again = False
+                wakes, waits = await self._ledger.waits()
+                if self._signal.ending is None:
+                    self._wakes = wakes
+                    self._work_begun.woken(waits)
+        except Exception as error:  # noqa: BLE001  # what was settled may be gone unseen: another worker must look
+            self._lost(error)
+        finally:
+            self._looking = None
 
     # --- what to run --------------------------------------------------------------------------------------
 
     def _work(self, state: ExecutionState) -> Work | None:
         """None if there is nothing that could be run; the signal then says why."""
-        for record in state.steps:
-            if record.status is StepStatus.RUNNING:
-                self._recorder.running[record.id] = record
+        self._wakes = state.wakes
+        self._recorder.take_over(state.steps, state.waits)
         if state.kind in GRAPH_KINDS:
             return self._graph(state)
         handler = self._jobs.get(state.kind)
@@ -129,11 +164,10 @@ class ExecutionRunner:
                 "graph_invalid", "the graph of this execution does not pass validation: save and submit it again"
             )
             return None
-        snapshot = Snapshot(state.spec)
         context = ExecutionContext(
-            state.id, state.tenant_id, self._outside, self._writer, self._signal, snapshot.model_names
+            state.id, state.tenant_id, self._outside, self._writer, self._signal, Snapshot(state.spec), state.forked
         )
-        return GraphRun(plan, state, context, self._recorder, snapshot, self._signal)
+        return GraphRun(plan, state, context, self._recorder, self._signal)
 
     def _refuse(self, code: str, message: str) -> None:
         self._signal.end(Ending(Reason.FAILED, error=error_object(code, message)))
@@ -143,25 +177,25 @@ class ExecutionRunner:
     def _lost(self, cause: BaseException) -> None:
         self._signal.end(Ending(Reason.LOST, cause=cause))
 
-    async def _stop(self, work: Work | None) -> None:
-        tasks: set[asyncio.Task[None]] = set() if work is None else set(work.tasks)
-        for task in tasks:
-            task.cancel()
+    async def _stop(self) -> None:
+        tasks = set[asyncio.Task[None]]() if self._work_begun is None else self._work_begun.stop()
         if tasks:
             _, holding = await asyncio.wait(tasks, timeout=STOP_GRACE)
             if holding:
                 logger.warning("%d steps did not stop within %g s and are left behind", len(holding), STOP_GRACE)
 
-    async def _end(self, ending: Ending) -> Outcome:
-        if ending.reason is Reason.LOST:
-            raise ending.cause or Superseded()
-        if ending.reason is not Reason.PARK:
-            self._recorder.close()
+    async def _end(self) -> Outcome:
+        ending = self._signal.ending
+        if ending is None or ending.reason is Reason.LOST:
+            raise (ending and ending.cause) or Superseded()
         status = _STATUS[ending.reason]
         now = utcnow()
+        if status.ended:
+            self._recorder.close()
         lines: list[EventRecord] = [events.execution_status(status, now)]
-        if ending.reason is not Reason.PARK:
+        if status.ended:
             lines.append(events.done(status, ending.output, ending.error, now))
-        self._writer.post(events=lines, transition=Transition(status, ending.output, ending.error))
+        wakes = self._wakes if ending.reason is Reason.WAIT else None
+        self._writer.post(events=lines, transition=Transition(status, ending.output, ending.error, wakes))
         await self._writer.flush()
         return Outcome.PARKED if ending.reason is Reason.PARK else Outcome(status.value)

@@ -1,39 +1,56 @@
 """Runs a graph as dataflow: a step starts as soon as its own inputs are resolved, and waits for nothing else.
 
-Nobody polls: the task in which a step ended resolves the edges that leave it and starts what has become due.
-The first step that fails for good ends the run (its siblings are stopped by the runner): what they would still
-find out or spend could not change how the execution ends.
+Nobody polls: when a step has ended, the edges that leave it are resolved at once, and what became due by that is
+started. The first step that fails for good ends the run (its siblings are stopped by the runner): what they would
+still find out or spend could not change how the execution ends. A run in which nothing is under way any more, but
+something waits, ends too, until somebody has answered.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+from uuid import UUID
 
-from services.orchestration.engine.attempts import AttemptsExhausted, StepRun
+from services.orchestration.engine.attempts import Ended, Failed, StepRun, Succeeded, Suspended
+from services.orchestration.engine.context import ExecutionContext
 from services.orchestration.engine.ending import Ending, EndSignal, Reason
 from services.orchestration.engine.failures import error_object, of_execution, unexpected
-from services.orchestration.engine.journal import ExecutionContext, StepJournal
-from services.orchestration.engine.plan import Plan, PlannedEdge, PlannedNode
-from services.orchestration.engine.ports import CallRecord, ExecutionState, StepFailed, StepRecord, StepStatus
+from services.orchestration.engine.flow import Flow, FlowError
+from services.orchestration.engine.journal import StepJournal
+from services.orchestration.engine.plan import Plan, PlannedNode
+from services.orchestration.engine.ports import (
+    CallRecord,
+    ExecutionState,
+    StepFailed,
+    StepRecord,
+    StepStatus,
+    WaitRecord,
+    WaitStatus,
+)
 from services.orchestration.engine.recorder import StepRecorder
-from services.orchestration.engine.resolution import Resolution
-from services.orchestration.engine.snapshot import Snapshot
+from services.orchestration.engine.resolution import Due
 from services.orchestration.engine.steps.base import CallingStep, PureStep
 from shared.kit.json import Json, JsonObject
-from shared.workflow.expressions import SKIPPED, ExpressionError, Meter
 
-# How long pure steps may keep the event loop from others.
+# How long resolving may keep the event loop from others.
 TIME_SLICE = 0.01
 
+OfStep = TypeVar("OfStep", CallRecord, WaitRecord)
 
-class _StepError(Exception):
-    """A node failed where it stands: a pure step, an edge, or the rendering of a step's texts."""
 
-    def __init__(self, node: PlannedNode, error: JsonObject) -> None:
-        super().__init__(error["message"])
+class LiveStep:
+    """A calling step that was started and has not ended. Without a task it waits."""
+
+    __slots__ = ("flow", "node", "record", "run", "stopped", "task")
+
+    def __init__(self, flow: Flow, node: PlannedNode, record: StepRecord, run: StepRun) -> None:
+        self.flow = flow
         self.node = node
-        self.error = error
+        self.record = record
+        self.run = run
+        self.task: asyncio.Task[None] | None = None
+        self.stopped = False
 
 
 class GraphRun:
@@ -43,175 +60,209 @@ class GraphRun:
         state: ExecutionState,
         context: ExecutionContext,
         recorder: StepRecorder,
-        snapshot: Snapshot,
         signal: EndSignal,
     ) -> None:
-        self._plan = plan
         self._context = context
         self._recorder = recorder
-        self._snapshot = snapshot
         self._signal = signal
-        self._resolution = Resolution(plan)
-        self._recorded = {record.node: record for record in state.steps}
+        self._recorded = {(record.node, record.path): record for record in state.steps}
         self._calls = _by_step(state.calls)
-        self._outputs: dict[str, JsonObject] = {}
-        self._scope: JsonObject = {
-            "inputs": state.inputs,
-            "nodes": self._outputs,
-            "execution": {"id": str(state.id), "created_at": state.created_at.isoformat()},
-        }
+        self._waits = _by_step(state.waits)
+        execution: JsonObject = {"id": str(state.id), "created_at": state.created_at.isoformat()}
+        self._top = Flow(plan, {"inputs": state.inputs, "nodes": {}, "execution": execution})
         self._loop = asyncio.get_running_loop()
-        # Calling steps, and advances that gave way to others: while there are any, more will come.
+        self._due: deque[tuple[Flow, PlannedNode, bool]] = deque()
+        self._draining = False
+        self._live: dict[UUID, LiveStep] = {}
+        # How many of them have a task: while there are any, more will come.
         self._active = 0
-        self.tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        await self._guarded(self._advance([(node, True) for node in self._plan.roots]))
+    def start(self) -> None:
+        self._do(lambda: self._enter(self._top))
+
+    def woken(self, waits: Sequence[WaitRecord]) -> None:
+        self._do(lambda: self._learn(waits))
+
+    def stop(self) -> set[asyncio.Task[None]]:
+        for task in self._tasks - self._stopping:
+            self._stopping.add(task)
+            task.cancel()
+        return set(self._tasks)
 
     # --- resolving ----------------------------------------------------------------------------------------
 
-    async def _advance(self, due: Iterable[tuple[PlannedNode, bool]]) -> None:
-        """Runs or skips what is due, and what becomes due by that."""
-        queue = deque(due)
-        self._active += 1
-        slice_ends = self._loop.time() + TIME_SLICE
-        while queue and self._signal.ending is None:
-            node, runs = queue.popleft()
-            queue.extend(self._visit(node) if runs else self._skip(node))
-            if self._loop.time() > slice_ends:
-                await asyncio.sleep(0)
-                slice_ends = self._loop.time() + TIME_SLICE
-        self._active -= 1
+    def _do(self, act: Callable[[], None]) -> None:
+        """Does it, and all that becomes due by it. Whatever goes wrong ends the run: nothing may leave it hanging."""
         if self._signal.ending is not None:
             return
-        if self._resolution.unresolved == 0:
-            self._signal.end(self._ended())
-        elif self._active == 0:
-            self._fail(error_object("graph_invalid", "nodes of this graph wait for one another: it has a circle"))
-
-    def _visit(self, node: PlannedNode) -> list[tuple[PlannedNode, bool]]:
-        record = self._recorded.pop(node.id, None)
-        if record is not None and record.status is StepStatus.SUCCEEDED:
-            return self._resolve(node, record.output)
-        if isinstance(node.step, PureStep):
-            return self._evaluate(node, node.step)
-        self._launch(node, node.step, record)
-        return []
-
-    def _skip(self, node: PlannedNode) -> list[tuple[PlannedNode, bool]]:
-        if self._recorded.pop(node.id, None) is None:
-            self._recorder.skip(node.id, node.type)
-        self._outputs[node.id] = SKIPPED
-        return self._resolution.resolve(node, ())
-
-    def _evaluate(self, node: PlannedNode, step: PureStep) -> list[tuple[PlannedNode, bool]]:
         try:
-            output = step.evaluate(self._scope)
+            act()
+            if not self._draining:
+                self._drain()
+        except Exception as error:  # noqa: BLE001  # a fault of the engine
+            self._end_failed(unexpected(error, "engine").error)
+
+    def _drain(self) -> None:
+        self._draining = True
+        slice_ends = self._loop.time() + TIME_SLICE
+        while self._due and self._signal.ending is None:
+            flow, node, runs = self._due.popleft()
+            if not flow.over:
+                self._visit(flow, node, runs)
+            if self._loop.time() > slice_ends and self._due:
+                self._loop.call_soon(self._do, self._drain)
+                return
+        self._draining = False
+        if self._active == 0 and self._signal.ending is None:
+            self._idle()
+
+    def _idle(self) -> None:
+        """Nothing is under way, so nothing more will come."""
+        if self._live:
+            self._signal.end(Ending(Reason.WAIT))
+        else:
+            self._end_failed(error_object("graph_invalid", "nodes of this graph wait for one another: it has a circle"))
+
+    def _enter(self, flow: Flow) -> None:
+        self._now_due(flow, flow.roots())
+
+    def _now_due(self, flow: Flow, due: Iterable[Due]) -> None:
+        for node, runs in due:
+            self._due.append((flow, node, runs))
+
+    def _visit(self, flow: Flow, node: PlannedNode, runs: bool) -> None:
+        record = self._recorded.pop((node.id, flow.path), None) if self._recorded else None
+        step = node.step
+        if not runs:
+            self._skip(flow, node, record)
+        elif record is not None and record.status is StepStatus.SUCCEEDED:
+            self._resolve(flow, node, record.output)
+        elif isinstance(step, PureStep):
+            self._evaluate(flow, node, step)
+        elif isinstance(step, CallingStep):
+            self._launch(flow, node, step, record)
+
+    def _skip(self, flow: Flow, node: PlannedNode, record: StepRecord | None) -> None:
+        if record is None:
+            self._recorder.skip(node.id, node.type, flow.path)
+        self._now_due(flow, flow.skip(node))
+        if flow.resolved:
+            self._flow_ended(flow)
+
+    def _evaluate(self, flow: Flow, node: PlannedNode, step: PureStep) -> None:
+        try:
+            output = step.evaluate(flow.scope)
         except StepFailed as failure:
-            error = error_object(failure.code, failure.message, node.id, details=failure.details)
-            self._fail_at_start(node, None, error)
-            raise _StepError(node, error) from failure
-        self._recorder.run_at_once(node.id, node.type, node.name, output)
-        return self._resolve(node, output)
+            self._fail_at_start(flow, node, None, failure)
+            return
+        self._recorder.run_at_once(node.id, node.type, node.name, output, flow.path)
+        self._resolve(flow, node, output)
 
-    def _resolve(self, node: PlannedNode, output: Json) -> list[tuple[PlannedNode, bool]]:
-        self._outputs[node.id] = {"output": output}
-        taken = [edge for edge in node.edges if self._is_taken(node, edge, output)]
-        return self._resolution.resolve(node, taken)
-
-    def _is_taken(self, node: PlannedNode, edge: PlannedEdge, output: Any) -> bool:
-        if edge.port is not None and edge.port != output["case"]:
-            return False
+    def _resolve(self, flow: Flow, node: PlannedNode, output: Json) -> None:
         try:
-            return edge.when is None or edge.when.holds(self._scope)
-        except ExpressionError as broken:
-            error = error_object("expression_failed", f"{edge.label}: {broken.message}", node.id)
-            raise _StepError(node, error) from broken
+            self._now_due(flow, flow.resolve(node, output))
+        except FlowError as failed:
+            self._fail(flow, node, None, failed.error)
+            return
+        if flow.resolved:
+            self._flow_ended(flow)
 
     # --- calling steps ------------------------------------------------------------------------------------
 
-    def _launch(self, node: PlannedNode, step: CallingStep, record: StepRecord | None) -> None:
+    def _launch(self, flow: Flow, node: PlannedNode, step: CallingStep, record: StepRecord | None) -> None:
         try:
-            told = step.render(self._scope)
+            told = step.render(flow.scope)
         except StepFailed as failure:
-            error = error_object(failure.code, failure.message, node.id, details=failure.details)
-            self._fail_at_start(node, record, error)
-            raise _StepError(node, error) from failure
-        if record is None:
-            record = self._recorder.start(node.id, node.type, node.name, told)
-        else:
-            self._recorder.resume(record, node.name)
-        journal = StepJournal(self._context, self._calls.pop(record.id, ()))
-        run = StepRun(node, step, told, journal, self._recorder, self._snapshot)
-        task = self._loop.create_task(self._guarded(self._run(run, record)))
-        self._active += 1
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    def _fail_at_start(self, node: PlannedNode, record: StepRecord | None, error: JsonObject) -> None:
-        if record is None:
-            record = self._recorder.start(node.id, node.type, node.name, None)
-        self._recorder.fail_at_the_end(record, error)
-
-    async def _run(self, run: StepRun, record: StepRecord) -> None:
-        try:
-            record, output = await run.to_the_end(record)
-        except asyncio.CancelledError as error:
-            if self._signal.ending is None:  # a library cancelled the task that it was called in
-                self._fail(unexpected(error, run.node.id).error)
-            raise
-        except AttemptsExhausted as failed:
-            if self._signal.ending is None:
-                self._recorder.fail_at_the_end(failed.record, failed.error)
-                raise _StepError(run.node, failed.error) from failed
+            self._fail_at_start(flow, node, record, failure)
             return
-        if self._signal.ending is None:
-            self._active -= 1
-            self._recorder.succeed(record, output)
-            await self._advance(self._resolve(run.node, output))
+        if record is None:
+            record = self._recorder.start(node.id, node.type, node.name, told, flow.path)
+        elif record.status is not StepStatus.WAITING:
+            self._recorder.resume(record, node.name)
+        calls, waits = self._calls.pop(record.id, ()), self._waits.pop(record.id, ())
+        journal = StepJournal(self._context, self._recorder, node.name, calls, waits)
+        live = LiveStep(flow, node, record, StepRun(node, step, told, journal, self._recorder))
+        self._live[record.id] = live
+        if record.status is not StepStatus.WAITING or not journal.all_open:
+            self._spawn(live)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Whatever goes wrong in there ends the run: nothing may leave it waiting for ever."""
+    def _spawn(self, live: LiveStep) -> None:
+        task = self._loop.create_task(self._run(live))
+        live.task = task
+        self._active += 1
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, live: LiveStep) -> None:
         try:
-            await work
-        except _StepError as failed:
-            self._fail(of_execution(failed.error, failed.node.name))
+            ended = await live.run.to_the_end(live.record)
+        except asyncio.CancelledError as error:
+            if not live.stopped and self._signal.ending is None:  # a library cancelled the task that it was called in
+                ended = Failed(self._recorder.running[live.record.id], unexpected(error, live.node.id).error)
+                self._do(lambda: self._step_ended(live, ended))
+            raise
         except Exception as error:  # noqa: BLE001  # a fault of the engine
-            self._fail(unexpected(error, "engine").error)
+            self._end_failed(unexpected(error, live.node.id).error)
+            return
+        if not live.stopped:
+            self._do(lambda: self._step_ended(live, ended))
+
+    def _step_ended(self, live: LiveStep, ended: Ended) -> None:
+        self._active -= 1
+        live.task = None
+        if isinstance(ended, Suspended):
+            live.record = ended.record
+            return
+        del self._live[live.record.id]
+        if isinstance(ended, Succeeded):
+            self._recorder.succeed(live.record, ended.output)
+            self._resolve(live.flow, live.node, ended.output)
+        else:
+            self._fail(live.flow, live.node, ended.record, ended.error)
+
+    def _learn(self, waits: Sequence[WaitRecord]) -> None:
+        for wait in waits:
+            if wait.status is WaitStatus.OPEN:
+                continue
+            self._recorder.settled(wait)
+            live = self._live.get(wait.step_id)
+            if live is None:
+                if wait.step_id in self._waits:
+                    others = [each for each in self._waits[wait.step_id] if each.id != wait.id]
+                    self._waits[wait.step_id] = [*others, wait]
+            elif live.run.journal.learn(wait) and live.task is None:
+                self._spawn(live)
 
     # --- the end ------------------------------------------------------------------------------------------
 
-    def _fail(self, error: JsonObject) -> None:
+    def _flow_ended(self, flow: Flow) -> None:
+        flow.over = True
+        try:
+            output = flow.output()
+        except FlowError as failed:
+            self._end_failed(failed.error)
+        else:
+            self._signal.end(Ending(Reason.DONE, output=output))
+
+    def _fail_at_start(self, flow: Flow, node: PlannedNode, record: StepRecord | None, failure: StepFailed) -> None:
+        if record is None:
+            record = self._recorder.start(node.id, node.type, node.name, None, flow.path)
+        error = error_object(failure.code, failure.message, node.id, details=failure.details)
+        self._fail(flow, node, record, error)
+
+    def _fail(self, flow: Flow, node: PlannedNode, record: StepRecord | None, error: JsonObject) -> None:
+        """The node failed for good. Without a record: it succeeded, but an edge that leaves it did not."""
+        self._recorder.fail_at_the_end([] if record is None else [(record, error)])
+        self._end_failed(of_execution(error, node.name))
+
+    def _end_failed(self, error: JsonObject) -> None:
         self._signal.end(Ending(Reason.FAILED, error=error))
 
-    def _ended(self) -> Ending:
-        if not self._plan.outputs:
-            return Ending(Reason.DONE, output=self._gathered_outputs())
-        meter = Meter()
-        output: JsonObject = {}
-        for name, expression in self._plan.outputs:
-            try:
-                output[name] = expression.evaluate(self._scope, meter)
-            except ExpressionError as broken:
-                return Ending(
-                    Reason.FAILED, error=error_object("expression_failed", f"outputs.{name}: {broken.message}")
-                )
-        return Ending(Reason.DONE, output=output)
 
-    def _gathered_outputs(self) -> JsonObject:
-        """Without declared outputs: what the output nodes gathered, or else what the last nodes gave, by id."""
-        ran = [node for node in self._plan.nodes if self._outputs[node.id] is not SKIPPED]
-        gathered: JsonObject = {}
-        for node in ran:
-            if node.type == "output":
-                gathered.update(self._outputs[node.id]["output"])
-        if any(node.type == "output" for node in self._plan.nodes):
-            return gathered
-        return {node.id: self._outputs[node.id]["output"] for node in ran if not node.edges}
-
-
-def _by_step(calls: Iterable[CallRecord]) -> dict[Any, list[CallRecord]]:
-    grouped: dict[Any, list[CallRecord]] = {}
-    for call in calls:
-        grouped.setdefault(call.step_id, []).append(call)
+def _by_step(records: Iterable[OfStep]) -> dict[UUID, list[OfStep]]:
+    grouped: dict[UUID, list[OfStep]] = {}
+    for record in records:
+        grouped.setdefault(record.step_id, []).append(record)
     return grouped

@@ -18,6 +18,7 @@ from services.orchestration.engine.ports import (
     LedgerBatch,
     StepRecord,
     Transition,
+    WaitRecord,
 )
 
 LINGER = 0.005
@@ -25,15 +26,22 @@ LINGER = 0.005
 
 @dataclass(slots=True)
 class _Gathered:
-    """The next batch. Of a step or call only the latest state is kept."""
+    """The next batch. Of a step, call or wait only the latest state is kept."""
 
     steps: dict[UUID, StepRecord] = field(default_factory=dict[UUID, StepRecord])
     calls: dict[UUID, CallRecord] = field(default_factory=dict[UUID, CallRecord])
     events: list[EventRecord] = field(default_factory=list[EventRecord])
     transition: Transition | None = None
+    waits: dict[UUID, WaitRecord] = field(default_factory=dict[UUID, WaitRecord])
 
     def batch(self) -> LedgerBatch:
-        return LedgerBatch(list(self.steps.values()), list(self.calls.values()), self.events, self.transition)
+        return LedgerBatch(
+            list(self.steps.values()),
+            list(self.calls.values()),
+            self.events,
+            self.transition,
+            list(self.waits.values()),
+        )
 
 
 class LedgerWriter:
@@ -59,6 +67,7 @@ class LedgerWriter:
         calls: Iterable[CallRecord] = (),
         events: Iterable[EventRecord] = (),
         transition: Transition | None = None,
+        waits: Iterable[WaitRecord] = (),
     ) -> None:
         """To be written soon, together with what else is posted until then."""
         if self._broken is not None:
@@ -68,6 +77,8 @@ class LedgerWriter:
             gathered.steps[step.id] = step
         for call in calls:
             gathered.calls[call.id] = call
+        for wait in waits:
+            gathered.waits[wait.id] = wait
         gathered.events.extend(events)
         if transition is not None:
             gathered.transition = transition

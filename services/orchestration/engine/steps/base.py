@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from services.orchestration.engine.ports import AgentRuntime, StepCalls, StepFailed
 from services.orchestration.engine.snapshot import Snapshot
@@ -19,7 +20,13 @@ class StepContext:
     snapshot: Snapshot
 
 
-class PureStep(ABC):
+class Step:
+    def port_of(self, output: Any) -> str | None:
+        """The port by which its edges leave after this output; only types whose config has ports have any."""
+        return None
+
+
+class PureStep(Step, ABC):
     """A value made of other values: no calls, no waiting, the same result whenever it is made.
 
     Pure steps run where they stand and cost no ledger write of their own.
@@ -29,7 +36,7 @@ class PureStep(ABC):
     def evaluate(self, scope: Scope) -> Json: ...
 
 
-class CallingStep(ABC):
+class CallingStep(Step, ABC):
     """A step that turns to the world, through its context's calls alone."""
 
     @abstractmethod
@@ -38,9 +45,6 @@ class CallingStep(ABC):
 
     @abstractmethod
     async def run(self, told: JsonObject, context: StepContext) -> Json: ...
-
-
-Step = PureStep | CallingStep
 
 
 class ExpressionField:

@@ -1,3 +1,5 @@
+from typing import Any
+
 from services.orchestration.engine.steps.base import ExpressionField, PureStep
 from shared.kit.json import Json
 from shared.workflow.configs.values import ConditionConfig
@@ -17,3 +19,6 @@ class ConditionStep(PureStep):
             if when.holds(scope, meter):
                 return {"case": name}
         return {"case": self._default}
+
+    def port_of(self, output: Any) -> str | None:
+        return output["case"]
