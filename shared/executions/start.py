@@ -49,7 +49,7 @@ async def start_workflow(
     earlier = await find_submitted(session, start.idempotency_key, ExecutionKind.WORKFLOW, request)
     if earlier is not None:
         return earlier
-    workflow, version = await _hold(session, start.workflow_id, start.version)
+    workflow, version = await hold_workflow(session, start.workflow_id, start.version)
     snapshot = await snapshot_workflow(
         session,
         version.graph,
@@ -83,8 +83,13 @@ def concurrency_key(workflow: Workflow) -> UUID | None:
     return None if workflow.max_running is None else workflow.id
 
 
-async def _hold(session: WriteSession, workflow_id: UUID, number: int | None) -> tuple[Workflow, WorkflowVersion]:
-    """The workflow, which cannot be deleted until this transaction ends, and its version."""
+async def hold_workflow(
+    session: WriteSession, workflow_id: UUID, number: int | None
+) -> tuple[Workflow, WorkflowVersion]:
+    """The workflow, which can be neither deleted nor changed until this transaction ends, and its version.
+
+    Raises `WorkflowNotFound` or `VersionNotFound`.
+    """
     wanted = Workflow.latest_version if number is None else number
     statement = (
         select(Workflow, WorkflowVersion)

@@ -17,3 +17,7 @@ class ExecutionCreate(RequestModel):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     priority: Priority = 0
     budget: BudgetGiven | None = None
+
+
+class ExecutionUpdate(RequestModel):
+    priority: Priority

@@ -1,0 +1,174 @@
+"""What is on record of an execution, as far as it stays on record in one that is made of it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from shared.database.session import ReadSession
+from shared.database.tables.ledger import CallRow, StepRow, WaitRow
+from shared.executions.copying import Copies
+from shared.executions.keeping import (
+    Cut,
+    Fate,
+    PastCall,
+    PastStep,
+    Place,
+    fates,
+    generation_of,
+    recall,
+    starts_afresh,
+)
+from shared.kit.json import Json, JsonObject
+from shared.workflow.states import Action, CallStatus, Effect, StepStatus, WaitKind, WaitStatus
+
+_UNFINISHED = (StepStatus.RUNNING, StepStatus.WAITING)
+_SETTLED = (WaitStatus.ANSWERED.value, WaitStatus.EXPIRED.value)
+# Once more from its beginning, in a first attempt.
+_AGAIN: JsonObject = {
+    "status": StepStatus.RUNNING.value,
+    "attempt": 1,
+    "output": None,
+    "error": None,
+    "finished_at": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that somebody gives in place of what was."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class AtCall:
+    """A fork that begins within a step, at this call of it, whose response is `response` if that is given."""
+
+    call: CallRow
+    response: Given | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    id: UUID
+    key: str
+    status: CallStatus
+    effect: Effect
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    id: UUID
+    key: str
+    kind: WaitKind
+    action: str | None
+    created_at: datetime
+
+
+async def carry_over(
+    session: ReadSession, source_id: UUID, *, cut: Cut | None = None, at_call: AtCall | None = None
+) -> Copies:
+    """What to copy. Without a cut: all that succeeded, and of what did not, the calls that need not be made again."""
+    steps = (await session.scalars(select(StepRow).where(StepRow.execution_id == source_id))).all()
+    past = [PastStep(row.id, Place(row.node, row.path), StepStatus(row.status)) for row in steps]
+    decided = fates(past, cut)
+    carrying = _Carrying(await _calls(session, source_id), await _waits(session, source_id))
+    carrying.keep([row for row in steps if decided[row.id] is Fate.KEPT])
+    for row in steps:
+        if at_call is not None and row.id == at_call.call.step_id:
+            carrying.begin_at(row, at_call)
+        elif decided[row.id] is Fate.RESUMED:
+            carrying.resume(row)
+    return carrying.copies
+
+
+class _Carrying:
+    def __init__(self, calls: Mapping[UUID, Sequence[_Call]], waits: Mapping[UUID, Sequence[_Wait]]) -> None:
+        self._calls = calls
+        self._waits = waits
+        self.copies = Copies()
+
+    def keep(self, steps: Iterable[StepRow]) -> None:
+        """As they are, with their calls. What they waited for is of no use any more."""
+        ids = [row.id for row in steps]
+        self.copies.steps.append((ids, {}))
+        self.copies.calls.append(([call.id for id_ in ids for call in self._calls.get(id_, ())], {}))
+
+    def resume(self, row: StepRow) -> None:
+        """A step that goes on from its calls. One whose calls are of no use is not copied: it begins anew."""
+        status = StepStatus(row.status)
+        if starts_afresh(status, row.error):
+            return
+        calls = self._calls.get(row.id, ())
+        waits = [wait for wait in self._waits.get(row.id, ()) if generation_of(wait.key) == row.generation]
+        if status in _UNFINISHED:
+            self.copies.steps.append(([row.id], {"status": StepStatus.RUNNING.value}))
+            self.copies.calls.append(([call.id for call in calls], {}))
+        else:
+            self.copies.steps.append(([row.id], _AGAIN))
+            stands = recall(map(_past, calls), row.generation, (row.error or {}).get("call"))
+            self.copies.calls.append((stands.replayed, {}))
+            self.copies.calls.append((stands.in_doubt, {"status": CallStatus.STARTED.value, "error": None}))
+            # Whoever ignored such a question let the step fail; it is for a retry to ask again.
+            waits = [wait for wait in waits if not _let_it_fail(wait)]
+        self.copies.waits.append(([wait.id for wait in waits], {}))
+
+    def begin_at(self, row: StepRow, at: AtCall) -> None:
+        """The step where a fork begins, with what it did before that call."""
+        generation = generation_of(at.call.key)
+        began = at.call.started_at
+        calls = [
+            call.id
+            for call in self._calls.get(row.id, ())
+            if generation_of(call.key) == generation and call.id != at.call.id and _before(call.started_at, began)
+        ]
+        waits = [
+            wait.id
+            for wait in self._waits.get(row.id, ())
+            if generation_of(wait.key) == generation and _before(wait.created_at, began)
+        ]
+        self.copies.steps.append(([row.id], {**_AGAIN, "generation": generation}))
+        self.copies.calls.append((calls, {}))
+        self.copies.waits.append((waits, {}))
+        if at.response is not None:
+            given = {"status": CallStatus.SUCCEEDED.value, "response": at.response.value, "error": None}
+            self.copies.calls.append(([at.call.id], given))
+
+
+def _past(call: _Call) -> PastCall:
+    return PastCall(call.id, call.key, call.status is CallStatus.FAILED, call.effect is Effect.ONCE)
+
+
+def _let_it_fail(wait: _Wait) -> bool:
+    return wait.kind in (WaitKind.BUDGET, WaitKind.CALL_IN_DOUBT) and wait.action in (None, Action.IGNORE.value)
+
+
+def _before(moment: datetime | None, other: datetime | None) -> bool:
+    return moment is not None and other is not None and moment <= other
+
+
+async def _calls(session: ReadSession, execution_id: UUID) -> Mapping[UUID, Sequence[_Call]]:
+    """By step, in the order of their start."""
+    columns = (CallRow.step_id, CallRow.id, CallRow.key, CallRow.status, CallRow.effect, CallRow.started_at)
+    statement = select(*columns).where(CallRow.execution_id == execution_id).order_by(CallRow.started_at, CallRow.id)
+    found: defaultdict[UUID, list[_Call]] = defaultdict(list)
+    for step_id, id_, key, status, effect, started_at in (await session.execute(statement)).all():
+        found[step_id].append(_Call(id_, key, CallStatus(status), Effect(effect), started_at))
+    return found
+
+
+async def _waits(session: ReadSession, execution_id: UUID) -> Mapping[UUID, Sequence[_Wait]]:
+    """Those that were settled, by step."""
+    action: Any = WaitRow.answer["action"].astext
+    columns = (WaitRow.step_id, WaitRow.id, WaitRow.key, WaitRow.kind, action, WaitRow.created_at)
+    statement = select(*columns).where(WaitRow.execution_id == execution_id, WaitRow.status.in_(_SETTLED))
+    found: defaultdict[UUID, list[_Wait]] = defaultdict(list)
+    for step_id, id_, key, kind, given, created_at in (await session.execute(statement)).all():
+        found[step_id].append(_Wait(id_, key, WaitKind(kind), given, created_at))
+    return found
