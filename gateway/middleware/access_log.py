@@ -1,3 +1,4 @@
+import re
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,10 +10,12 @@ log = get_logger("gateway.access")
 
 # What nginx logs for a client that left before the answer.
 _NO_ANSWER = 499
+_TOKEN = re.compile("(/hooks/).*", re.DOTALL)
 
 
 class AccessLog:
-    """One line for each request when it ends. Never the query, a body or a header: secrets travel in those."""
+    """One line for each request when it ends. Never the query, a body, a header or a webhook's token: those are
+    secrets, or carry some."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +40,7 @@ class AccessLog:
             log.info(
                 "request",
                 method=scope.get("method", "WEBSOCKET"),
-                path=scope["path"],
+                path=_TOKEN.sub(r"\1...", scope["path"]),
                 status=status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
                 client=client[0] if client else None,

@@ -50,7 +50,12 @@ async def fire(
         async with session.begin_nested():
             caller = await _actor(session, trigger)
             start = WorkflowStart(
-                trigger.workflow_id, make_inputs(), trigger.workflow_version, trigger.priority, key, trigger_id
+                trigger.workflow_id,
+                make_inputs(),
+                version=trigger.workflow_version,
+                priority=trigger.priority,
+                idempotency_key=key,
+                trigger_id=trigger_id,
             )
             row = await start_workflow(session, caller, start, ring)
     except AppError as refusal:

@@ -15,11 +15,14 @@ import uvloop
 from services.orchestration.engine.ports import Ledger
 from services.orchestration.engine.runner import ExecutionRunner
 from services.orchestration.worker.composition import JOB_MODULES, open_outside
+from services.orchestration.worker.deliveries import Deliveries
 from services.orchestration.worker.jobs import job_handlers
 from services.orchestration.worker.listener import DoorbellListener, load_included
+from services.orchestration.worker.schedules import Schedules
 from services.orchestration.worker.worker import Worker
 from shared.kit.logging import configure_logging, get_logger
 from shared.kit.settings import Settings, get_settings
+from shared.net.policy import EgressPolicy
 from shared.tasks.celery import create_celery
 from shared.web.resources import open_resources
 
@@ -49,7 +52,11 @@ async def run(settings: Settings, job_modules: Sequence[str]) -> None:
         def make_runner(ledger: Ledger) -> ExecutionRunner:
             return ExecutionRunner(ledger, outside, jobs)
 
-        worker = Worker(settings, resources.redis, resources.doorbell, make_runner)
+        besides = (
+            Schedules(resources.database, resources.doorbell.ring).run,
+            Deliveries(resources.database, resources.cipher, EgressPolicy.from_setting(settings.allowed_hosts)).run,
+        )
+        worker = Worker(settings, resources.redis, resources.doorbell, make_runner, besides)
         DoorbellListener(app, loop, worker.hear).start()
         await worker.run(_set(told_to_leave))
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,7 @@ from shared.workflow.states import Lane
 log = get_logger(__name__)
 
 MakeRunner = Callable[[Ledger], Runner]
+Loop = Callable[[], Coroutine[Any, Any, None]]
 
 # Steps get this long to stop; what has not stopped then is released all the same.
 PARK_SECONDS = 6.0
@@ -54,13 +55,22 @@ class _Parts:
 
 
 class Worker:
-    """`make_runner` makes what runs one execution; tests give one of their own."""
+    """`make_runner` makes what runs one execution; tests give one of their own. `besides` are loops that have nothing
+    to do with the executions held here."""
 
-    def __init__(self, settings: Settings, redis: Redis, doorbell: Doorbell, make_runner: MakeRunner) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        doorbell: Doorbell,
+        make_runner: MakeRunner,
+        besides: Sequence[Loop] = (),
+    ) -> None:
         self._settings = settings
         self._redis = redis
         self._doorbell = doorbell
         self._make_runner = make_runner
+        self._besides = besides
         self._parts: _Parts | None = None
 
     def hear(self) -> None:
@@ -80,6 +90,7 @@ class Worker:
                     parts.reaper.run,
                     parts.sweeper.run,
                     parts.host.run,
+                    *self._besides,
                 )
             ]
             log.info("worker ready", capacity=parts.holdings.capacity, lease_seconds=self._settings.lease_seconds)
@@ -132,7 +143,7 @@ class Worker:
         )
 
 
-async def _for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _for_ever(loop: Loop) -> None:
     """Nothing that happens in one of a worker's loops may end it: the others would go on as if all were well."""
     while True:
         try:
