@@ -31,6 +31,8 @@ def _conditions(wanted: ExecutionFilter) -> list[ColumnElement[bool]]:
         conditions.append(ExecutionRow.workflow_id == wanted.workflow_id)
     if wanted.agent_id is not None:
         conditions.append(ExecutionRow.agent_id == wanted.agent_id)
+    if wanted.trigger_id is not None:
+        conditions.append(ExecutionRow.trigger_id == wanted.trigger_id)
     if wanted.start is not None:
         conditions.append(ExecutionRow.created_at >= wanted.start)
     if wanted.end is not None:

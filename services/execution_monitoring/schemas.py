@@ -61,6 +61,7 @@ class ExecutionFilter:
     kinds: tuple[ExecutionKind, ...] = ()
     workflow_id: UUID | None = None
     agent_id: UUID | None = None
+    trigger_id: UUID | None = None
     start: datetime | None = None
     end: datetime | None = None
     search: str | None = None
@@ -70,6 +71,7 @@ def _filter(
     status: Annotated[list[ExecutionStatus], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
     kind: Annotated[list[ExecutionKind], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
     agent: Annotated[UUID | None, Query(description="The id of the agent that is tested.")] = None,
+    trigger: Annotated[UUID | None, Query(description="The id of the trigger that started them.")] = None,
     start: Annotated[Moment | None, Query(alias="from", description="Created at or after.")] = None,
     end: Annotated[Moment | None, Query(alias="to", description="Created before.")] = None,
     q: Annotated[Text | None, Query(max_length=200, description="Part of the name.")] = None,
@@ -77,7 +79,15 @@ def _filter(
     if start is not None and end is not None and start >= end:
         detail = ErrorDetail(field="query.to", message="must be later than from", code="range")
         raise Invalid("`from` must be earlier than `to`.", details=[detail])
-    return ExecutionFilter(statuses=tuple(status), kinds=tuple(kind), agent_id=agent, start=start, end=end, search=q)
+    return ExecutionFilter(
+        statuses=tuple(status),
+        kinds=tuple(kind),
+        agent_id=agent,
+        trigger_id=trigger,
+        start=start,
+        end=end,
+        search=q,
+    )
 
 
 Filtered = Annotated[ExecutionFilter, Depends(_filter)]
