@@ -64,15 +64,18 @@ class MemoryCalls:
         supports_tools: bool = True,
         context_window: int = 100_000,
         effects: dict[str, Effect] | None = None,
+        needing_approval: tuple[str, ...] = (),
     ) -> None:
         self.journal = journal or Journal()
         self.requests: list[Made] = []
         self.tool_requests: list[tuple[str, JsonObject, UUID | None, tuple[UUID, ...]]] = []
+        self.approvals: dict[str, bool] = {}
         self.logs: list[str] = []
         self.replayed: list[str] = []
         self._model = model
         self._tools = tools or {}
         self._effects = effects or {}
+        self._needing_approval = needing_approval
         self._die_after = die_after
         self._new = 0
         self._info = {"supports_tools": supports_tools, "context_window": context_window}
@@ -98,7 +101,9 @@ class MemoryCalls:
         *,
         agent_id: UUID | None = None,
         knowledge_base_ids: Sequence[UUID] = (),
+        needs_approval: bool | None = None,
     ) -> str:
+        self.approvals[name] = bool(needs_approval)
         self.tool_requests.append((name, arguments, agent_id, tuple(knowledge_base_ids)))
         return await self._journaled("tool", [name, arguments], lambda: self._tools[name](**arguments))
 
@@ -132,6 +137,7 @@ class MemoryCalls:
             description=f"The {name} tool",
             parameters={"type": "object"},
             effect=self._effects.get(name, Effect.READ),
+            needs_approval=name in self._needing_approval,
         )
 
     async def knowledge(self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str) -> list[Passage]:

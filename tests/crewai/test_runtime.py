@@ -117,6 +117,17 @@ async def test_an_agent_with_knowledge_bases_can_search_them() -> None:
 # --- tools -----------------------------------------------------------------------------------------------------
 
 
+async def test_a_person_is_asked_before_tools_that_need_it_for_this_agent_or_for_all() -> None:
+    worker = agent("writer", tools=("look", "send", "pay"), approve_tools=("send",))
+    model = script(calls_for(("look", {})), calls_for(("send", {})), calls_for(("pay", {})), says("done"))
+    tools = {name: lambda: "ok" for name in worker.tools}
+    calls = MemoryCalls(model, tools, needing_approval=("pay",))
+
+    await runtime.run_crew(one_task(worker), calls)
+
+    assert calls.approvals == {"look": False, "send": True, "pay": True}
+
+
 async def test_tool_results_go_back_to_the_model() -> None:
     model = script(calls_for(("add", {"a": 1, "b": 2})), calls_for(("add", {"a": 3, "b": 4})), says("10"))
     calls = MemoryCalls(model, {"add": lambda a, b: str(a + b)})

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from services.orchestration.adapters.sandbox import BubblewrapSandbox
 from services.orchestration.engine.jobs import JobHandler
+from services.orchestration.engine.budget import Unlimited
 from services.orchestration.engine.ports import (
     Action,
     Answer,
@@ -356,10 +357,11 @@ class World:
     agents: Any = field(default_factory=OneCallPerTask)
     http: Http = field(default_factory=FakeHttp)
     sandbox: Sandbox = field(default_factory=BubblewrapSandbox)
+    budgets: Any = field(default_factory=Unlimited)
     jobs: dict[str, JobHandler] = field(default_factory=dict[str, JobHandler])
 
     def runner(self, ledger: MemoryLedger) -> ExecutionRunner:
-        outside = Outside(self.models, self.tools, self.knowledge, self.agents, self.http, self.sandbox)
+        outside = Outside(self.models, self.tools, self.knowledge, self.agents, self.http, self.sandbox, self.budgets)
         return ExecutionRunner(ledger, outside, self.jobs)
 
     async def run(self, ledger: MemoryLedger) -> Outcome:

@@ -33,10 +33,10 @@ class ToolBox:
         return any(times >= _SAME_CALLS for times in self._outcomes.values())
 
     async def use(self, requested: Sequence[ToolCall]) -> list[str]:
-        """The results, in order. Side by side if all of them only read; else one after the other."""
+        """The results, in order. Side by side if all of them only read and nobody is asked; else one by one."""
         numbered = list(enumerate(requested, start=self._made))
         self._made += len(numbered)
-        if len(numbered) > 1 and all(self._only_reads(call) for call in requested):
+        if len(numbered) > 1 and all(self._may_run_beside(call) for call in requested):
             places = asyncio.Semaphore(_AT_ONCE)
             results = await all_or_first_failure([self._answer(number, call, places) for number, call in numbered])
         else:
@@ -55,9 +55,9 @@ class ToolBox:
             async with places:
                 return await tool.answer(call.arguments)
 
-    def _only_reads(self, call: ToolCall) -> bool:
+    def _may_run_beside(self, call: ToolCall) -> bool:
         tool = self._find(call.name)
-        return tool is None or tool.spec.effect is Effect.READ
+        return tool is None or (tool.spec.effect is Effect.READ and not tool.needs_approval)
 
     def _find(self, name: str) -> AgentTool | None:
         return self._tools.get(name) or self._tools.get(sanitize_tool_name(name))

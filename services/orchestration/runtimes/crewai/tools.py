@@ -25,6 +25,11 @@ class AgentTool(BaseTool):
     @abstractmethod
     def spec(self) -> ToolSpec: ...
 
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person is asked first. The step may then stop at this call, for days."""
+        return False
+
     @abstractmethod
     async def answer(self, arguments: JsonObject) -> str: ...
 
@@ -40,17 +45,23 @@ class JournaledTool(AgentTool):
     _calls: StepCalls = PrivateAttr()
     _agent_id: UUID = PrivateAttr()
     _knowledge_base_ids: tuple[UUID, ...] = PrivateAttr()
+    _needs_approval: bool = PrivateAttr()
 
     @classmethod
     def of(cls, spec: ToolSpec, agent: AgentPlan, calls: StepCalls) -> "JournaledTool":
         tool = cls(name=spec.name, description=spec.description)
         tool._spec, tool._calls = spec, calls
         tool._agent_id, tool._knowledge_base_ids = agent.id, agent.knowledge_base_ids
+        tool._needs_approval = spec.needs_approval or spec.name in agent.approve_tools
         return tool
 
     @property
     def spec(self) -> ToolSpec:
         return self._spec
+
+    @property
+    def needs_approval(self) -> bool:
+        return self._needs_approval
 
     async def answer(self, arguments: JsonObject) -> str:
         return await self._calls.tool(
@@ -58,6 +69,7 @@ class JournaledTool(AgentTool):
             arguments,
             agent_id=self._agent_id,
             knowledge_base_ids=self._knowledge_base_ids,
+            needs_approval=self._needs_approval,
         )
 
 
