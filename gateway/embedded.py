@@ -17,6 +17,7 @@ from services.inbox.module import SERVICE as INBOX
 from services.knowledge_base.module import SERVICE as KNOWLEDGE_BASE
 from services.models.module import SERVICE as MODELS
 from services.orchestration.module import SERVICE as ORCHESTRATION
+from services.tools.module import SERVICE as TOOLS
 from services.workflows.module import SERVICE as WORKFLOWS
 from shared.kit.logging import configure_logging
 from shared.kit.settings import Settings, get_settings
@@ -29,6 +30,7 @@ SERVICES: tuple[Service, ...] = (
     MODELS,
     AGENTS,
     KNOWLEDGE_BASE,
+    TOOLS,
     WORKFLOWS,
     ORCHESTRATION,
     EXECUTION_MONITORING,

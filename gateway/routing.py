@@ -56,6 +56,8 @@ TABLE = (
     Route("/api/v1/knowledge-bases/{}/text-content", "knowledge_base", POST, traffic=Traffic.CONTENT),
     Route("/api/v1/knowledge-bases/**", "knowledge_base"),
     Route("/api/v1/documents/**", "knowledge_base"),
+    Route("/api/v1/tools/**", "tools"),
+    Route("/api/v1/connections/**", "tools"),
     Route("/api/v1/workflows/{}/executions", "execution_monitoring", READ),
     Route("/api/v1/workflows/import", "workflows", POST, traffic=Traffic.CONTENT),
     Route("/api/v1/workflows/**", "workflows"),

@@ -14,6 +14,7 @@ SERVICES = (
     "models",
     "agents",
     "knowledge_base",
+    "tools",
     "workflows",
     "orchestration",
     "execution_monitoring",

@@ -12,10 +12,15 @@ class Permission(StrEnum):
     AGENTS_WRITE = "agents:write"
     KNOWLEDGE_READ = "knowledge:read"
     KNOWLEDGE_WRITE = "knowledge:write"
+    TOOLS_READ = "tools:read"
+    TOOLS_WRITE = "tools:write"
+    CONNECTIONS_READ = "connections:read"
+    CONNECTIONS_WRITE = "connections:write"
     WORKFLOWS_READ = "workflows:read"
     WORKFLOWS_WRITE = "workflows:write"
     EXECUTIONS_READ = "executions:read"
     EXECUTIONS_RUN = "executions:run"
+    EXECUTION_POLICY_WRITE = "execution_policy:write"
     INBOX_READ = "inbox:read"
     INBOX_RESPOND = "inbox:respond"
     ANALYTICS_READ = "analytics:read"
@@ -37,11 +42,18 @@ _VIEWER = frozenset(p for p in Permission if p.value.endswith(":read")) | {Permi
 _EDITOR = _VIEWER | {
     Permission.AGENTS_WRITE,
     Permission.KNOWLEDGE_WRITE,
+    Permission.TOOLS_WRITE,
     Permission.WORKFLOWS_WRITE,
     Permission.EXECUTIONS_RUN,
     Permission.INBOX_RESPOND,
 }
-_ADMIN = _EDITOR | {Permission.MODELS_WRITE, Permission.BUDGETS_WRITE, Permission.MEMBERS_WRITE}
+_ADMIN = _EDITOR | {
+    Permission.MODELS_WRITE,
+    Permission.CONNECTIONS_WRITE,
+    Permission.BUDGETS_WRITE,
+    Permission.MEMBERS_WRITE,
+    Permission.EXECUTION_POLICY_WRITE,
+}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: _ADMIN,

@@ -118,3 +118,5 @@ _TOOLS: Final = (
 )
 
 CATALOGUE: Final[Mapping[str, BuiltinTool]] = {tool.name: tool for tool in _TOOLS}
+# No tool of a tenant's own may have these: agents that may delegate have two more.
+RESERVED_NAMES: Final = CATALOGUE.keys() | {"delegate_work_to_coworker", "ask_question_to_coworker"}

@@ -40,6 +40,12 @@ def read_host(text: str) -> str:
     return host
 
 
+def is_bound_to(host: str, endpoint: Endpoint) -> bool:
+    """Whether a connection of `host` is for there. Without a port, it is for the one that the scheme has by default."""
+    bound = parse_url(f"{endpoint.scheme}://{host}")
+    return (bound.host, bound.port) == (endpoint.host, endpoint.port)
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A secret in the clear: for one request, not for keeping."""
@@ -49,9 +55,8 @@ class Credential:
     _hidden: tuple[str, ...] = field(repr=False)
 
     def is_for(self, endpoint: Endpoint) -> bool:
-        """Whether it may be sent there. Without a port, the host's is the one that its scheme has by default."""
-        bound = parse_url(f"{endpoint.scheme}://{self.host}")
-        return (bound.host, bound.port) == (endpoint.host, endpoint.port)
+        """Whether it may be sent there."""
+        return is_bound_to(self.host, endpoint)
 
     def hide(self, text: str) -> str:
         """The text without the secret, for a service that says back what it was sent."""

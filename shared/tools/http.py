@@ -110,7 +110,12 @@ def _result(config: HttpToolConfig, reply: Reply) -> ToolResult:
         told = f"{reply.source} answered {reply.status}: {reply.text[:_SHOWN_ANSWER] or 'nothing more'}"
         if reply.passes:
             raise OutboundFailed(
-                told, code=f"http_{reply.status}", source=reply.source, retryable=True, retry_after=reply.retry_after
+                told,
+                code=f"http_{reply.status}",
+                source=reply.source,
+                retryable=True,
+                retry_after=reply.retry_after,
+                status=reply.status,
             )
         raise ToolRefused(told, reply.status)
     if config.result == "json":

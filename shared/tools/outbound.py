@@ -38,10 +38,18 @@ _TEXT_TYPE: Final = re.compile(
 
 
 class OutboundFailed(Exception):
-    """There is no answer. The message is fit to be shown and carries no credentials; `source` is the host."""
+    """There is no answer, or one that says to come back later (`status`). The message is fit to be shown and carries
+    no credentials; `source` is the host."""
 
     def __init__(
-        self, message: str, *, code: str, source: str, retryable: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str,
+        source: str,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -49,6 +57,7 @@ class OutboundFailed(Exception):
         self.source = source
         self.retryable = retryable
         self.retry_after = retry_after
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,11 @@ class Outbound:
         self._policy = policy
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def policy(self) -> EgressPolicy:
+        """Where its requests may go."""
+        return self._policy
 
     async def send(self, tenant_id: UUID, request: Outgoing, idempotency_key: str | None = None) -> Reply:
         """The answer, whatever its status. Raises `OutboundFailed`."""

@@ -29,6 +29,9 @@ GRAPH = {
     "outputs": {},
 }
 
+TOOL = {"name": "look", "description": "Looks.", "effect": "read", "config": {"url": "https://tool.invalid/"}}
+CONNECTION = {"name": "Shop", "host": "tool.invalid", "kind": "bearer", "secret": "canary-of-a-connection"}
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -67,6 +70,8 @@ async def belongings(product: Product, client: Client) -> Belongings:
     key = await client.post("/api-keys", {"name": "key", "scopes": ["models:read"]})
     execution = await client.execute(workflow, {})
     budget = await client.post("/budgets", {"name": "B", "scope": "tenant", "period": "day", "calls": 10**6})
+    connection = await client.post("/connections", CONNECTION)
+    tool = await client.post("/tools", TOOL)
     return Belongings(
         {
             "tenant_id": tenant,
@@ -80,6 +85,8 @@ async def belongings(product: Product, client: Client) -> Belongings:
             "execution_id": execution,
             "item_id": await _inbox_item(product, UUID(tenant), UUID(execution)),
             "budget_id": budget["id"],
+            "connection_id": connection["id"],
+            "tool_id": tool["id"],
             "number": "1",
         }
     )
@@ -159,6 +166,11 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/agents": {"json": agent},
         "PUT /api/v1/agents/{agent_id}": {"json": agent},
         "POST /api/v1/agents/{agent_id}/test": {"json": {"input": "Hello"}},
+        "POST /api/v1/tools": {"json": {**TOOL, "name": "other"}},
+        "PUT /api/v1/tools/{tool_id}": {"json": TOOL},
+        "POST /api/v1/tools/{tool_id}/try": {"json": {"arguments": {}}},
+        "POST /api/v1/connections": {"json": {**CONNECTION, "name": "Other"}},
+        "PUT /api/v1/connections/{connection_id}": {"json": CONNECTION},
         "POST /api/v1/knowledge-bases": {"json": base},
         "PUT /api/v1/knowledge-bases/{knowledge_base_id}": {"json": base},
         "POST /api/v1/knowledge-bases/{knowledge_base_id}/documents": {
