@@ -5,9 +5,12 @@ from sqlalchemy import ColumnElement, exists, select
 
 from services.execution_monitoring.schemas import ExecutionFilter, ExecutionSort, LogLevel
 from shared.database.session import ReadSession
-from shared.database.tables.ledger import CallRow, EventRow, ExecutionRow, StepRow
+from shared.database.tables.ledger import CallRow, EventRow, ExecutionRow, StepRow, WaitRow
 from shared.database.tables.workflows import Workflow
-from shared.workflow.states import CallKind
+from shared.workflow.states import CallKind, WaitStatus
+
+# A map can start thousands; the others are found by `?parent=`.
+_MOST_CHILDREN = 100
 
 
 async def list_executions(
@@ -22,23 +25,30 @@ async def list_executions(
 
 
 def _conditions(wanted: ExecutionFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+    conditions = _relations(wanted)
     if wanted.statuses:
         conditions.append(ExecutionRow.status.in_([status.value for status in wanted.statuses]))
     if wanted.kinds:
         conditions.append(ExecutionRow.kind.in_([kind.value for kind in wanted.kinds]))
-    if wanted.workflow_id is not None:
-        conditions.append(ExecutionRow.workflow_id == wanted.workflow_id)
-    if wanted.agent_id is not None:
-        conditions.append(ExecutionRow.agent_id == wanted.agent_id)
-    if wanted.trigger_id is not None:
-        conditions.append(ExecutionRow.trigger_id == wanted.trigger_id)
     if wanted.start is not None:
         conditions.append(ExecutionRow.created_at >= wanted.start)
     if wanted.end is not None:
         conditions.append(ExecutionRow.created_at < wanted.end)
     if wanted.search:
         conditions.append(ExecutionRow.name.icontains(wanted.search, autoescape=True))
+    return conditions
+
+
+def _relations(wanted: ExecutionFilter) -> list[ColumnElement[bool]]:
+    given = (
+        (ExecutionRow.workflow_id, wanted.workflow_id),
+        (ExecutionRow.agent_id, wanted.agent_id),
+        (ExecutionRow.parent_id, wanted.parent_id),
+        (ExecutionRow.origin_id, wanted.origin_id),
+    )
+    conditions = [column == id_ for column, id_ in given if id_ is not None]
+    if wanted.parent_id is None and wanted.top_level:
+        conditions.append(ExecutionRow.parent_id.is_(None))
     return conditions
 
 
@@ -53,6 +63,30 @@ async def list_steps(session: ReadSession, execution_id: UUID) -> Sequence[StepR
     """In the order in which they were first reached."""
     statement = select(StepRow).where(StepRow.execution_id == execution_id).order_by(StepRow.id)
     return (await session.scalars(statement)).all()
+
+
+async def list_open_waits(session: ReadSession, execution_id: UUID) -> Sequence[tuple[WaitRow, StepRow]]:
+    """With the steps that wait."""
+    statement = (
+        select(WaitRow, StepRow)
+        .join(StepRow, StepRow.id == WaitRow.step_id)
+        .where(WaitRow.execution_id == execution_id, WaitRow.status == WaitStatus.OPEN.value)
+        .order_by(WaitRow.id)
+    )
+    return [(wait, step) for wait, step in (await session.execute(statement)).all()]
+
+
+async def list_children(session: ReadSession, execution_id: UUID) -> Sequence[tuple[UUID, str, str, str]]:
+    """Id and status, and the node and path of the step that started it: a child has the id of the wait for it."""
+    statement = (
+        select(ExecutionRow.id, ExecutionRow.status, StepRow.node, StepRow.path)
+        .join(WaitRow, WaitRow.id == ExecutionRow.id)
+        .join(StepRow, StepRow.id == WaitRow.step_id)
+        .where(ExecutionRow.parent_id == execution_id)
+        .order_by(ExecutionRow.id)
+        .limit(_MOST_CHILDREN)
+    )
+    return [(id_, status, node, path) for id_, status, node, path in (await session.execute(statement)).all()]
 
 
 async def list_calls(

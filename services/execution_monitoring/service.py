@@ -2,21 +2,25 @@ from uuid import UUID
 
 from services.execution_monitoring import repository
 from services.execution_monitoring.schemas import (
+    ChildExecution,
     ExecutionAgent,
     ExecutionDetail,
     ExecutionFilter,
     ExecutionSort,
     LogLevel,
     LogOut,
+    OpenWait,
 )
 from shared.database.session import ReadSession
-from shared.database.tables.ledger import EventRow, StepRow
+from shared.database.tables.ledger import EventRow, StepRow, WaitRow
 from shared.executions.errors import WorkflowNotFound
 from shared.executions.events import wire
 from shared.executions.reading import find_execution
 from shared.executions.schemas import CallOut, ExecutionOut, ExecutionSummary, StepOut
+from shared.kit.json import JsonObject
 from shared.web.pagination import Page, decode_cursor, page
-from shared.workflow.states import CallKind
+from shared.workflow.bodies import every_node
+from shared.workflow.states import CallKind, ExecutionStatus, WaitKind
 
 
 async def list_executions(
@@ -35,11 +39,30 @@ async def require_workflow(session: ReadSession, workflow_id: UUID) -> None:
 async def read_execution(session: ReadSession, execution_id: UUID) -> ExecutionDetail:
     row = await find_execution(session, execution_id)
     steps = await repository.list_steps(session, execution_id)
-    names = {node["id"]: node.get("name", "") for node in row.spec.get("graph", {}).get("nodes", [])}
+    waits = await repository.list_open_waits(session, execution_id)
+    children = await repository.list_children(session, execution_id)
+    graph: JsonObject = row.spec.get("graph") or {"nodes": []}
+    names = {node["id"]: node.get("name", "") for node in every_node(graph)}
     return ExecutionDetail(
         **ExecutionOut.model_validate(row).model_dump(exclude={"duration_ms"}),
         agents=[ExecutionAgent.model_validate(agent) for agent in row.spec.get("agents", {}).values()],
         steps=[_step(step, names) for step in steps],
+        waits=[_open_wait(wait, step) for wait, step in waits],
+        children=[
+            ChildExecution(id=id_, node=node, path=path, status=ExecutionStatus(status))
+            for id_, status, node, path in children
+        ],
+    )
+
+
+def _open_wait(wait: WaitRow, step: StepRow) -> OpenWait:
+    return OpenWait(
+        id=wait.id,
+        kind=WaitKind(wait.kind),
+        title=wait.title,
+        node=step.node,
+        path=step.path,
+        due_at=wait.due_at,
     )
 
 

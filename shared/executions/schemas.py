@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, computed_field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, computed_field, model_validator
 
+from shared.executions.retention import Pruned
 from shared.kit.json import JsonObject
 from shared.web.schemas import Money, RequestModel, ResponseModel, Timestamp
 from shared.workflow.states import (
@@ -128,7 +129,8 @@ class StepOut(_Timed):
 
 
 class CallSummary(_Timed):
-    """One line of the journal without what was said."""
+    """One line of the journal without what was said. `copied`: it was made, and paid, in the execution that this one
+    was made of."""
 
     id: UUID
     step_id: UUID
@@ -144,6 +146,7 @@ class CallSummary(_Timed):
     output_tokens: int
     cost: Money
     tries: int
+    copied: bool
 
 
 class CallOut(CallSummary):
