@@ -103,8 +103,11 @@ async def read_standing(session: ReadSession, caller: Principal) -> Standing:
 
 async def mark_read(session: WriteSession, caller: Principal, item_ids: Sequence[UUID]) -> None:
     """Ids of what is no item of the tenant's are passed over."""
-    known = select(WaitRow.id, literal(caller.user_id), literal(caller.tenant_id), literal(utcnow())).where(
-        _ITEMS, WaitRow.id.in_(item_ids)
+    # In one order, so that two windows that mark the same ones do not wait for each other.
+    known = (
+        select(WaitRow.id, literal(caller.user_id), literal(caller.tenant_id), literal(utcnow()))
+        .where(_ITEMS, WaitRow.id.in_(item_ids))
+        .order_by(WaitRow.id)
     )
     await session.execute(
         insert(InboxRead).from_select(["wait_id", "user_id", "tenant_id", "read_at"], known).on_conflict_do_nothing()

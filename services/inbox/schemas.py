@@ -17,7 +17,7 @@ MAX_PAYLOAD_BYTES = 256_000
 MAX_BULK = 100
 
 
-class ItemKind(StrEnum):
+class InboxKind(StrEnum):
     """The kinds of waits that ask a person."""
 
     APPROVAL = WaitKind.APPROVAL.value
@@ -121,7 +121,7 @@ class InboxItem(ResponseModel):
     the caller has read it."""
 
     id: UUID
-    kind: ItemKind
+    kind: InboxKind
     title: str
     request: Any
     shown_hash: str
@@ -173,7 +173,7 @@ class InboxFilter:
     """Whatever is None or empty does not narrow. Times are those of creation: `start` included, `end` not."""
 
     statuses: tuple[WaitStatus, ...] = (WaitStatus.OPEN,)
-    kinds: tuple[ItemKind, ...] = ()
+    kinds: tuple[InboxKind, ...] = ()
     mine: bool = False
     execution_id: UUID | None = None
     workflow_id: UUID | None = None
@@ -185,7 +185,7 @@ class InboxFilter:
 
 def _filter(
     status: Annotated[list[WaitStatus], Query(description="Any of these.", max_length=4)] = [WaitStatus.OPEN],  # noqa: B006
-    kind: Annotated[list[ItemKind], Query(description="Any of these.", max_length=5)] = [],  # noqa: B006
+    kind: Annotated[list[InboxKind], Query(description="Any of these.", max_length=5)] = [],  # noqa: B006
     assigned_to: Annotated[AssignedTo, Query(description="`me` counts roles that you hold.")] = AssignedTo.ANYONE,
     execution: Annotated[UUID | None, Query(description="The execution's id.")] = None,
     workflow: Annotated[UUID | None, Query(description="The workflow's id.")] = None,

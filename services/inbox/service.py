@@ -16,11 +16,11 @@ from services.inbox.schemas import (
     InboxCounts,
     InboxFilter,
     InboxItem,
+    InboxKind,
     InboxSort,
     ItemAnswer,
     ItemAssignee,
     ItemExecution,
-    ItemKind,
     RespondRequest,
 )
 from shared.auth.principal import Principal
@@ -127,7 +127,7 @@ def shape(item: Item) -> InboxItem:
     wait = item.wait
     return InboxItem(
         id=wait.id,
-        kind=ItemKind(wait.kind),
+        kind=InboxKind(wait.kind),
         title=wait.title,
         request=wait.request,
         shown_hash=wait.request_hash,

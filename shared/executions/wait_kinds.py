@@ -61,8 +61,8 @@ def _nothing(request: JsonObject, value: Json) -> Iterable[ErrorDetail]:
         yield _fault("this action takes none", "not_taken")
 
 
-def _anything(request: JsonObject, value: Json) -> Iterable[ErrorDetail]:
-    if value is None or value == "":
+def _something(request: JsonObject, value: Json) -> Iterable[ErrorDetail]:
+    if value is None:
         yield _fault("is required", "missing")
 
 
@@ -84,8 +84,8 @@ def _fitting(schema: JsonObject, value: Json) -> Iterable[ErrorDetail]:
 
 
 def _reply(request: JsonObject, value: Json) -> Iterable[ErrorDetail]:
-    yield from (missing := list(_anything(request, value)))
-    if missing:
+    if value is None or value == "":
+        yield _fault("is required", "missing")
         return
     choices, schema = request.get("choices"), request.get("answer_schema")
     # As JSON: Python takes 1, 1.0 and true for the same.
@@ -136,13 +136,13 @@ def _if_editable(request: JsonObject, action: Action) -> bool:
 
 ITEM_KINDS: dict[WaitKind, ItemKind] = {
     WaitKind.APPROVAL: ItemKind(
-        {Action.ACCEPT: _nothing, Action.EDIT: _anything, Action.IGNORE: _nothing, Action.RESPOND: _words},
+        {Action.ACCEPT: _nothing, Action.EDIT: _something, Action.IGNORE: _nothing, Action.RESPOND: _words},
         offers=_if_editable,
     ),
     WaitKind.QUESTION: ItemKind({Action.RESPOND: _reply, Action.IGNORE: _nothing}),
     WaitKind.TOOL_APPROVAL: ItemKind(
         {Action.ACCEPT: _nothing, Action.EDIT: _arguments, Action.IGNORE: _nothing, Action.RESPOND: _words}
     ),
-    WaitKind.CALL_IN_DOUBT: ItemKind({Action.RESPOND: _anything, Action.ACCEPT: _nothing, Action.IGNORE: _nothing}),
+    WaitKind.CALL_IN_DOUBT: ItemKind({Action.RESPOND: _something, Action.ACCEPT: _nothing, Action.IGNORE: _nothing}),
     WaitKind.BUDGET: ItemKind({Action.ACCEPT: _raised, Action.IGNORE: _nothing}),
 }

@@ -1,11 +1,9 @@
 """The live inbox over a real server."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import pytest
@@ -21,9 +19,8 @@ from shared.web.app import create_app
 from shared.web.resources import open_resources
 from tests.gateway.support import running
 from tests.inbox.conftest import Desk
+from tests.inbox.streams import Events, following, watch
 from tests.support.platform import Account, Platform
-
-Event = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +36,8 @@ def port(settings: Settings) -> Generator[int]:
         yield port
 
 
-@asynccontextmanager
-async def live(port: int, account: Account) -> AsyncGenerator[AsyncGenerator[Event]]:
-    async def events(response: httpx.Response) -> AsyncGenerator[Event]:
-        fields: dict[str, str] = {}
-        async for line in response.aiter_lines():
-            name, _, value = line.partition(": ")
-            if line:
-                fields[name] = value
-            elif "event" in fields:
-                yield fields["event"], json.loads(fields["data"])
-                fields = {}
-
-    url = f"http://127.0.0.1:{port}/api/v1/inbox/stream"
-    async with (
-        httpx.AsyncClient(timeout=20, headers=account.headers) as client,
-        client.stream("GET", url) as response,
-    ):
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/event-stream")
-        yield events(response)
-
-
-async def _next(stream: AsyncGenerator[Event]) -> Event:
-    return await asyncio.wait_for(anext(stream), 8)
+def live(port: int, account: Account) -> AbstractAsyncContextManager[Events]:
+    return watch(f"http://127.0.0.1:{port}", account.headers)
 
 
 async def test_the_counts_come_first_and_then_what_changes(
@@ -70,23 +45,23 @@ async def test_the_counts_come_first_and_then_what_changes(
 ) -> None:
     redis = platform.resources.redis
     async with live(port, ada) as stream, live(port, bob) as elsewhere:
-        assert await _next(stream) == ("counts", {"open": 0, "unread": 0, "mine": 0})
-        assert await _next(elsewhere) == ("counts", {"open": 0, "unread": 0, "mine": 0})
+        assert await following(stream) == ("counts", {"open": 0, "unread": 0, "mine": 0})
+        assert await following(elsewhere) == ("counts", {"open": 0, "unread": 0, "mine": 0})
 
         item_id = await desk.item(assignee_role="owner")
         await announce_inbox(redis, ada.tenant_id, InboxChange.NEW, [item_id])
-        kind, data = await _next(stream)
+        kind, data = await following(stream)
         assert (kind, data["change"], data["item"]["id"]) == ("item", "new", str(item_id))
-        assert await _next(stream) == ("counts", {"open": 1, "unread": 1, "mine": 1})
+        assert await following(stream) == ("counts", {"open": 1, "unread": 1, "mine": 1})
 
         await desk.post(f"/{item_id}/mark-read")
-        assert await _next(stream) == ("counts", {"open": 1, "unread": 0, "mine": 1})
+        assert await following(stream) == ("counts", {"open": 1, "unread": 0, "mine": 1})
 
         await desk.respond(item_id, "accept")
-        kind, data = await _next(stream)
+        kind, data = await following(stream)
         assert (kind, data["change"], data["item"]["status"]) == ("item", "settled", "answered")
         assert data["item"] == await desk.get(f"/{item_id}")
-        assert await _next(stream) == ("counts", {"open": 0, "unread": 0, "mine": 0})
+        assert await following(stream) == ("counts", {"open": 0, "unread": 0, "mine": 0})
 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(elsewhere), 0.5)
@@ -97,9 +72,9 @@ async def test_the_counts_come_right_when_nobody_announces(
 ) -> None:
     monkeypatch.setattr(streaming, "POLL_SECONDS", 1.0)
     async with live(port, ada) as stream:
-        await _next(stream)
+        await following(stream)
         await desk.item()
-        assert await _next(stream) == ("counts", {"open": 1, "unread": 1, "mine": 0})
+        assert await following(stream) == ("counts", {"open": 1, "unread": 1, "mine": 0})
 
 
 @pytest.mark.parametrize("how", ["logout", "key"])
@@ -112,7 +87,7 @@ async def test_a_stream_ends_within_five_seconds_of_a_logout(
         made = (await auth.post("/api/v1/api-keys", json={"name": "k", "scopes": ["inbox:read"]})).json()
         reader = Account(ada.user_id, ada.tenant_id, ada.email, made["key"])
     async with live(port, reader) as stream:
-        await _next(stream)
+        await following(stream)
         if how == "key":
             assert (await auth.delete(f"/api/v1/api-keys/{made['id']}")).status_code == 204
         else:
