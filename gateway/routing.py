@@ -67,6 +67,7 @@ TABLE = (
     Route("/api/v1/webhook-deliveries/**", "workflows"),
     Route("/api/v1/executions/**", "execution_monitoring", READ),
     Route("/api/v1/executions/**", "orchestration"),
+    Route("/api/v1/execution-policy", "orchestration"),
     Route("/api/v1/inbox/**", "inbox"),
     Route("/api/v1/analytics/**", "analytics"),
 )

@@ -2,12 +2,17 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import load_only
 
 from services.execution_monitoring.schemas import ExecutionFilter, ExecutionSort, LogLevel
 from shared.database.session import ReadSession
 from shared.database.tables.ledger import CallRow, EventRow, ExecutionRow, StepRow, WaitRow
 from shared.database.tables.workflows import Workflow
+from shared.executions.schemas import ExecutionSummary
 from shared.workflow.states import CallKind, WaitStatus
+
+# Snapshots, inputs and outputs are as large as users make them, and a page shows up to 200 executions without them.
+_SUMMARY = load_only(*(getattr(ExecutionRow, name) for name in ExecutionSummary.model_fields), raiseload=True)
 
 # A map can start thousands; the others are found by `?parent=`.
 _MOST_CHILDREN = 100
@@ -16,8 +21,8 @@ _MOST_CHILDREN = 100
 async def list_executions(
     session: ReadSession, wanted: ExecutionFilter, *, limit: int, sort: ExecutionSort, after: UUID | None
 ) -> Sequence[ExecutionRow]:
-    """`after` is the last execution shown; ids sort by time of creation."""
-    statement = select(ExecutionRow).where(*_conditions(wanted)).limit(limit)
+    """Of each what a summary shows. `after` is the last execution shown; ids sort by time of creation."""
+    statement = select(ExecutionRow).options(_SUMMARY).where(*_conditions(wanted)).limit(limit)
     newest = sort is ExecutionSort.NEWEST
     if after is not None:
         statement = statement.where(ExecutionRow.id < after if newest else ExecutionRow.id > after)
@@ -43,6 +48,7 @@ def _relations(wanted: ExecutionFilter) -> list[ColumnElement[bool]]:
     given = (
         (ExecutionRow.workflow_id, wanted.workflow_id),
         (ExecutionRow.agent_id, wanted.agent_id),
+        (ExecutionRow.trigger_id, wanted.trigger_id),
         (ExecutionRow.parent_id, wanted.parent_id),
         (ExecutionRow.origin_id, wanted.origin_id),
     )

@@ -58,6 +58,9 @@ class ChildExecution(ResponseModel):
 
 
 class ExecutionDetail(ExecutionOut):
+    """Events with a `seq` below `events_pruned_before` may be gone by the tenant's policy; null: none are."""
+
+    events_pruned_before: int | None
     agents: list[ExecutionAgent]
     steps: list[StepOut]
     waits: list[OpenWait]

@@ -15,7 +15,8 @@ from shared.database.session import ReadSession
 from shared.database.tables.ledger import EventRow, StepRow, WaitRow
 from shared.executions.errors import WorkflowNotFound
 from shared.executions.events import wire
-from shared.executions.reading import find_execution
+from shared.executions.reading import find_execution, require_execution
+from shared.executions.retention import events_pruned_before
 from shared.executions.schemas import CallOut, ExecutionOut, ExecutionSummary, StepOut
 from shared.kit.json import JsonObject
 from shared.web.pagination import Page, decode_cursor, page
@@ -45,6 +46,7 @@ async def read_execution(session: ReadSession, execution_id: UUID) -> ExecutionD
     names = {node["id"]: node.get("name", "") for node in every_node(graph)}
     return ExecutionDetail(
         **ExecutionOut.model_validate(row).model_dump(exclude={"duration_ms"}),
+        events_pruned_before=events_pruned_before(row.pruned, row.last_seq),
         agents=[ExecutionAgent.model_validate(agent) for agent in row.spec.get("agents", {}).values()],
         steps=[_step(step, names) for step in steps],
         waits=[_open_wait(wait, step) for wait, step in waits],
@@ -79,7 +81,7 @@ async def list_calls(
     step_id: UUID | None,
     kind: CallKind | None,
 ) -> Page[CallOut]:
-    await find_execution(session, execution_id)
+    await require_execution(session, execution_id)
     (after,) = decode_cursor(cursor, UUID) if cursor else (None,)
     rows = await repository.list_calls(session, execution_id, limit=limit + 1, after=after, step_id=step_id, kind=kind)
     return page(rows, limit, CallOut.model_validate, lambda row: (row.id,))
@@ -88,7 +90,7 @@ async def list_calls(
 async def list_logs(
     session: ReadSession, execution_id: UUID, limit: int, cursor: str | None, level: LogLevel | None
 ) -> Page[LogOut]:
-    await find_execution(session, execution_id)
+    await require_execution(session, execution_id)
     (after,) = decode_cursor(cursor, _seq) if cursor else (0,)
     rows = await repository.list_logs(session, execution_id, limit=limit + 1, after=after, level=level)
     return page(rows, limit, _log, lambda row: (row.seq,))

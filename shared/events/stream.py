@@ -1,6 +1,7 @@
 """An execution's stream from any point on: what is in Postgres, then what comes live, without gap or repetition."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,6 +11,7 @@ from shared.database.tables.ledger import EventRow, ExecutionRow
 from shared.events.hub import Hub
 from shared.executions.errors import ExecutionNotFound
 from shared.executions.events import channel, wire
+from shared.executions.retention import events_pruned_before, pruned_notice
 from shared.kit.json import JsonObject
 from shared.workflow.states import ExecutionStatus
 
@@ -22,13 +24,18 @@ LAST_TYPE = "done"
 async def stream(
     database: Database, hub: Hub, scope: Scope, execution_id: UUID, after: int
 ) -> AsyncGenerator[list[JsonObject]]:
-    """Lists of events in the shape of `EventOut`, with `seq` > `after` and gapless; ends after `done`.
+    """Lists of events in the shape of `EventOut`, with `seq` > `after` and gapless; ends after `done`. If some of them
+    have been pruned, it begins with a line that says so, and goes on with what is left.
 
     An empty list says that nothing happened for a while. Raises `ExecutionNotFound` when the scope's tenant has no
     such execution. Holds no database session while it waits or while its reader is busy. Close it when done with it.
     """
     async with hub.watch(channel(execution_id)) as watcher:
-        after = min(after, await _last_seq(database, scope, execution_id))
+        start = await _start(database, scope, execution_id)
+        after = min(after, start.last_seq)
+        before = events_pruned_before(start.pruned, start.last_seq)
+        if before is not None and after < before:
+            yield [pruned_notice(start.pruned, after, before, start.finished_at)]
         live: list[JsonObject] = []
         while True:
             events = _continuing(live, after)
@@ -52,12 +59,13 @@ def _continuing(live: list[JsonObject], after: int) -> list[JsonObject]:
     return fresh if gapless else []
 
 
-async def _last_seq(database: Database, scope: Scope, execution_id: UUID) -> int:
+async def _start(database: Database, scope: Scope, execution_id: UUID) -> Any:
+    query = select(ExecutionRow.last_seq, ExecutionRow.pruned, ExecutionRow.finished_at)
     async with database.read(scope) as session:
-        last_seq = await session.scalar(select(ExecutionRow.last_seq).where(ExecutionRow.id == execution_id))
-    if last_seq is None:
+        row = (await session.execute(query.where(ExecutionRow.id == execution_id))).one_or_none()
+    if row is None:
         raise ExecutionNotFound
-    return last_seq
+    return row
 
 
 async def _read(database: Database, scope: Scope, execution_id: UUID, after: int) -> tuple[list[JsonObject], bool]:

@@ -76,7 +76,8 @@ class ExecutionSummary(_Timed):
     """An execution as lists show it: without what may be large.
 
     `parent_id` is the execution whose step started it, `root_id` the topmost above it, `depth` how many are above it.
-    `origin_id` is the execution that it is a re-run, a retry or a fork of.
+    `origin_id` is the execution that it is a re-run, a retry or a fork of. `pruned` is what of it was removed because
+    the tenant's policy does not keep it any longer.
     """
 
     id: UUID
@@ -104,6 +105,7 @@ class ExecutionSummary(_Timed):
     created_by: UUID | None
     created_at: Timestamp
     cancel_requested_at: Timestamp | None
+    pruned: Annotated[list[Pruned], BeforeValidator(lambda pruned: pruned or [])]
     pause_requested_at: Timestamp | None
 
 

@@ -191,6 +191,16 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
                 "model_id": ids["model_id"],
             }
         },
+        "PUT /api/v1/execution-policy": {
+            "json": {
+                "max_running": 10,
+                "delta_days": 1,
+                "event_days": 30,
+                "call_days": 30,
+                "output_days": None,
+                "execution_days": None,
+            }
+        },
         "POST /api/v1/executions": {"json": {"workflow_id": ids["workflow_id"], "inputs": {}}},
         "POST /api/v1/inbox/{item_id}/respond": {"json": {"action": "accept"}},
         "POST /api/v1/inbox/respond": {"json": {"ids": [ids["item_id"]], "action": "accept"}},

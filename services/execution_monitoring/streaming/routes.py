@@ -9,7 +9,7 @@ from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
 from shared.executions.errors import ExecutionNotFound
-from shared.executions.reading import find_execution
+from shared.executions.reading import require_execution
 from shared.kit.json import JsonObject, dumps
 from shared.web.dependencies import App, Caller, requires
 from shared.web.errors import responses
@@ -79,7 +79,7 @@ async def watch_events(
 async def _require(app: Resources, watch: Watch) -> None:
     """Before the answer begins: afterwards there is no status to send."""
     async with app.database.read(watch.admission.caller.scope) as session:
-        await find_execution(session, watch.execution_id)
+        await require_execution(session, watch.execution_id)
 
 
 def _encode(event: JsonObject) -> str:

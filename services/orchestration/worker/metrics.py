@@ -19,5 +19,6 @@ OUTCOMES = Counter(
 REJECTED = Counter("quarterdeck_ledger_writes_rejected", "Writes refused because another worker holds the execution")
 LEASES_LOST = Counter("quarterdeck_leases_lost", "Executions dropped because their lease was over or taken")
 HEARTBEATS_FAILED = Counter("quarterdeck_heartbeats_failed", "Heartbeats that did not reach the database")
+PRUNED = Counter("quarterdeck_executions_pruned", "Executions that lost something by their tenant's policy", ["what"])
 REAPED = Counter("quarterdeck_executions_reaped", "Executions taken from workers that died")
 WAITS_SWEPT = Counter("quarterdeck_waits_swept", "Inbox items that expired, escalated or were closed")

@@ -23,6 +23,7 @@ from services.orchestration.worker.holdings import Holdings, Runner
 from services.orchestration.worker.host import Host
 from services.orchestration.worker.http import serve
 from services.orchestration.worker.leases import Heartbeat, LookHints
+from services.orchestration.worker.pruning import Pruner
 from services.orchestration.worker.reaper import Reaper
 from services.orchestration.worker.sweeper import Sweeper
 from shared.kit.ids import new_id
@@ -52,6 +53,7 @@ class _Parts:
     hints: LookHints
     reaper: Reaper
     sweeper: Sweeper
+    pruner: Pruner
 
 
 class Worker:
@@ -89,6 +91,7 @@ class Worker:
                     parts.hints.run,
                     parts.reaper.run,
                     parts.sweeper.run,
+                    parts.pruner.run,
                     parts.host.run,
                     *self._besides,
                 )
@@ -140,6 +143,7 @@ class Worker:
             hints=LookHints(self._redis, holdings, heartbeat),
             reaper=Reaper(claims, heartbeat, self._redis, self._doorbell.ring, lease, time.time),
             sweeper=sweeper,
+            pruner=Pruner(control),
         )
 
 

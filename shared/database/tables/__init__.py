@@ -1,5 +1,29 @@
 """Every table, imported so that `Base.metadata` is whole for migrations and checks."""
 
-from shared.database.tables import agents, auth, budgets, inbox, knowledge, ledger, models, tools, triggers, workflows
+from shared.database.tables import (
+    agents,
+    auth,
+    budgets,
+    inbox,
+    knowledge,
+    ledger,
+    models,
+    retention,
+    tools,
+    triggers,
+    workflows,
+)
 
-__all__ = ["agents", "auth", "budgets", "inbox", "knowledge", "ledger", "models", "tools", "triggers", "workflows"]
+__all__ = [
+    "agents",
+    "auth",
+    "budgets",
+    "inbox",
+    "knowledge",
+    "ledger",
+    "models",
+    "retention",
+    "tools",
+    "triggers",
+    "workflows",
+]

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import Base, Identified, TenantOwned
@@ -58,6 +58,13 @@ class ExecutionRow(Identified, TenantOwned, Base):
         Index("ix_executions_workflow", "tenant_id", "workflow_id", text("id DESC")),
         # What reports of a period read.
         Index("ix_executions_tenant_id_created_at", "tenant_id", "created_at"),
+        # What is pruned when its time is over.
+        Index(
+            "ix_executions_finished_at",
+            "tenant_id",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
         Index(
             "uq_executions_idempotency_key",
             "tenant_id",
@@ -119,6 +126,8 @@ class ExecutionRow(Identified, TenantOwned, Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # What of it was taken away when its time was over: see `Pruned` in shared/executions/retention.py.
+    pruned: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
 
 class PartOfExecution:
