@@ -10,7 +10,7 @@ from tests.crewai.calls import calls_for, says
 from tests.crewai.plans import agent
 from tests.crewai.test_delegation import delegate
 from tests.crewai.test_engine import stored
-from tests.engine.fakes import MODEL, FakeModels, FakeTools, MemoryLedger, World, graph
+from tests.engine.fakes import MODEL, FakeModels, FakeTools, MemoryLedger, ToolAnswer, World, graph
 
 ACCEPTED = Answer(Action.ACCEPT)
 BOSS = agent("boss", tools=("look",), allow_delegation=True)
@@ -30,8 +30,12 @@ def model(request: ModelRequest) -> ModelReply:
     return says("clerk: " + ", ".join(m.content for m in request.messages[-3:]))
 
 
+def _says(name: str) -> ToolAnswer:
+    return lambda arguments: f"{name} {arguments}"
+
+
 def world() -> World:
-    answers = {name: lambda arguments, name=name: f"{name} {arguments}" for name in ("look", "send", "pay")}
+    answers = {name: _says(name) for name in ("look", "send", "pay")}
     return World(FakeModels(model), FakeTools(answers=answers, approved={"pay"}), agents=CrewAIRuntime())
 
 
