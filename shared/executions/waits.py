@@ -13,6 +13,7 @@ from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.auth import User
 from shared.database.tables.ledger import WaitRow
+from shared.executions.budgets import raise_limits
 from shared.executions.errors import InboxItemNotFound, InboxItemSettled, NotAssigned, ShownHashMismatch
 from shared.executions.events import InboxChange, announce, announce_inbox
 from shared.executions.submit import Ring
@@ -66,6 +67,8 @@ async def answer(
     if reply.shown_hash is not None and reply.shown_hash != row.request_hash:
         raise ShownHashMismatch
     check_answer(WaitKind(row.kind), row.request, reply.action, reply.value)
+    if row.kind == WaitKind.BUDGET:
+        await raise_limits(session, row.request, reply.value, by)
     won, execution_status = await _settle(session, row, reply, by)
     await session.refresh(row)
     if not won:

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from services.orchestration.adapters.sandbox import BubblewrapSandbox
-from services.orchestration.engine.jobs import JobHandler
 from services.orchestration.engine.budget import Unlimited
+from services.orchestration.engine.jobs import JobHandler
 from services.orchestration.engine.ports import (
     Action,
     Answer,

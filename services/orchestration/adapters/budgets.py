@@ -118,7 +118,8 @@ class PostgresBudgets:
 def _exceeded(refused: Any) -> Exceeded:
     return Exceeded(
         budget_id=refused["budget_id"],
-        name=refused["name"],
+        name=refused["name"] if refused["standing"] else "this execution",
+        standing=refused["standing"],
         asks_a_person=refused["on_exceeded"] == "wait",
         limit=_amounts(refused["max_tokens"], refused["max_cost"], refused["max_calls"]),
         spent=_amounts(refused["tokens"], refused["cost"], refused["calls"]),

@@ -52,7 +52,10 @@ class ProviderModels:
 
     async def describe(self, tenant_id: UUID, model_id: UUID) -> ports.ModelInfo:
         config = await self._config(tenant_id, model_id)
-        return ports.ModelInfo(config.id, config.name, config.context_window, config.supports_tools)
+        price = config.price
+        return ports.ModelInfo(
+            config.id, config.name, config.context_window, config.supports_tools, price.input, price.output
+        )
 
     async def complete(
         self, tenant_id: UUID, request: ports.ModelRequest, on_delta: ports.DeltaSink

@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from services.orchestration.engine.ports import (
+    Action,
+    Audience,
     Budgets,
+    CallFailed,
     CallRecord,
     Charge,
     Exceeded,
@@ -13,6 +17,9 @@ from services.orchestration.engine.ports import (
     ModelInfo,
     ModelRequest,
     Usage,
+    WaitKind,
+    WaitRecord,
+    WaitRequest,
 )
 from shared.kit.json import JsonObject
 
@@ -33,6 +40,39 @@ def estimate(request: ModelRequest, model: ModelInfo) -> Usage:
     return Usage(asked, answered, cost)
 
 
+def key(call: CallRecord) -> str:
+    """Where the question is on record, whether the call may be made all the same."""
+    return f"{call.key}/budget"
+
+
+def question(exceeded: Exceeded, call: CallRecord) -> WaitRequest:
+    """The tenant's own budgets are those of its admins; that of an execution, of whoever may answer at all."""
+    return WaitRequest(
+        WaitKind.BUDGET,
+        title=f"Let {call.name} exceed the budget {exceeded.name!r}?",
+        request={
+            "budget": exceeded.name,
+            "budget_id": None if exceeded.budget_id is None else str(exceeded.budget_id),
+            "limit": exceeded.limit,
+            "spent": exceeded.spent,
+            "call": {"key": call.key, "kind": call.kind.value, "name": call.name},
+        },
+        audience=Audience(role="admin" if exceeded.standing else None),
+    )
+
+
+def refusal(exceeded: Exceeded) -> CallFailed:
+    return _refused(
+        f"the budget {exceeded.name!r} has not enough left for this call",
+        {"budget": exceeded.name, "limit": exceeded.limit, "spent": exceeded.spent},
+    )
+
+
+def _refused(message: str, about: JsonObject) -> CallFailed:
+    details = {name: about[name] for name in ("budget", "limit", "spent")}
+    return CallFailed(message, code="budget_exceeded", source="budget", retryable=False, details=details)
+
+
 class ExecutionBudget:
     """The execution's own limits, which its children share, and whatever else the tenant limits.
 
@@ -50,6 +90,9 @@ class ExecutionBudget:
         self._own = any(own.get(name) is not None for name in ("tokens", "cost", "calls"))
         self._asks_a_person = own.get("on_exceeded") == "wait"
         self._time_ms: int | None = own.get("time_ms")
+        for wait in state.waits:
+            if wait.kind is WaitKind.BUDGET and _accepted(wait):
+                self._extend(wait)
         self._earlier_ms = state.active_ms
         self._clock = clock
         self._began = clock()
@@ -76,9 +119,23 @@ class ExecutionBudget:
         )
         return await self._port.reserve(self._tenant_id, charge, force=force)
 
+    def allow(self, wait: WaitRecord) -> None:
+        """Takes note of how a person has decided; raises `CallFailed` if the call may not be made."""
+        if not _accepted(wait):
+            asked: Any = wait.request
+            raise _refused(f"the budget {asked['budget']!r} is used up, and a person declined to exceed it", asked)
+        self._extend(wait)
+
     def settle(self, call: CallRecord) -> None:
         """The call was made and this is its record."""
         self._port.settle(self._tenant_id, call.id, Usage(call.input_tokens, call.output_tokens, call.cost))
+
+    def _extend(self, wait: WaitRecord) -> None:
+        """More time, as much as was given or without end. Other limits are raised where they are kept."""
+        asked: Any = wait.request
+        given: Any = (wait.answer and wait.answer.value) or {}
+        if "time_ms" in asked["limit"]:
+            self._time_ms = given.get("raise", {}).get("time_ms")
 
     def _out_of_time(self) -> Exceeded | None:
         if self._time_ms is None:
@@ -87,7 +144,11 @@ class ExecutionBudget:
         if spent < self._time_ms:
             return None
         limit: JsonObject = {"time_ms": self._time_ms}
-        return Exceeded(None, "this execution", self._asks_a_person, limit, {"time_ms": spent})
+        return Exceeded(None, "this execution", False, self._asks_a_person, limit, {"time_ms": spent})
+
+
+def _accepted(wait: WaitRecord) -> bool:
+    return wait.answer is not None and wait.answer.action is Action.ACCEPT
 
 
 class Unlimited:

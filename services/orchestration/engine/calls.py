@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.orchestration.engine import codec, events
 from services.orchestration.engine.approvals import Decision, approval, decide
+from services.orchestration.engine.budget import estimate
 from services.orchestration.engine.journal import Answered, AttemptJournal, Intent
 from services.orchestration.engine.ports import (
     CallKind,
@@ -22,6 +23,7 @@ from services.orchestration.engine.ports import (
     Passage,
     ToolContext,
     ToolSpec,
+    Usage,
     WaitRecord,
     WaitRequest,
 )
@@ -46,8 +48,12 @@ class AttemptCalls:
     async def model(self, request: ModelRequest, *, agent_id: UUID | None = None) -> ModelReply:
         journal, context = self._journal, self._context
         name = context.snapshot.model_names.get(str(request.model_id), str(request.model_id))
+
+        async def expected() -> Usage:
+            return estimate(request, await self.describe_model(request.model_id))
+
         intent = Intent(
-            CallKind.LLM, Effect.READ, name, codec.model_request(request), model_id=request.model_id, agent_id=agent_id
+            CallKind.LLM, Effect.READ, name, codec.model_request(request), request.model_id, agent_id, expected
         )
 
         async def make(key: str) -> tuple[ModelReply, Answered]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.orchestration.engine.budget import ExecutionBudget
 from services.orchestration.engine.ending import EndSignal, Reason
 from services.orchestration.engine.ports import Outside
 from services.orchestration.engine.snapshot import Snapshot
@@ -21,6 +22,7 @@ class ExecutionContext:
     writer: LedgerWriter
     signal: EndSignal
     snapshot: Snapshot
+    budget: ExecutionBudget
     forked: bool = False
 
     @property

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from services.orchestration.engine import codec, doubt, events
+from services.orchestration.engine import budget, codec, doubt, events
 from services.orchestration.engine.aborts import JournalDiverged, StepStopped, StepSuspended
 from services.orchestration.engine.context import ExecutionContext
 from services.orchestration.engine.deltas import DeltaGatherer
@@ -53,7 +53,7 @@ CALL_GRACE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A call about to be made or answered from the record."""
+    """A call about to be made or answered from the record. `expected` says what it may come to use."""
 
     kind: CallKind
     effect: Effect
@@ -61,6 +61,7 @@ class Intent:
     request: Json
     model_id: UUID | None = None
     agent_id: UUID | None = None
+    expected: Callable[[], Awaitable[Usage]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,9 @@ class AttemptJournal:
             record = self._begin_wait(key, request, shown, request_hash)
         elif record.request_hash != request_hash or record.kind is not request.kind:
             raise self.abort(JournalDiverged(f"wait {key} now asks something else than what is recorded"))
+        return self._settled_wait(record)
+
+    def _settled_wait(self, record: WaitRecord) -> WaitRecord:
         if record.status in (WaitStatus.ANSWERED, WaitStatus.EXPIRED):
             return record
         self.suspended = StepSuspended(f"waits for {record.title}")
@@ -218,7 +222,9 @@ class AttemptJournal:
             settled = self._settled(record)
             if settled is not None:
                 return read(settled.response)
-        return await self._make(self._begun(intent, key, request_hash, record), _as_recorded(make, read))
+        begun = self._begun(intent, key, request_hash, record)
+        await self._admit(begun, intent)
+        return await self._make(begun, _as_recorded(make, read))
 
     def _check_open(self) -> None:
         if self.closed or self.suspended is not None:
@@ -276,6 +282,20 @@ class AttemptJournal:
             tries=1 if before is None else before.tries + 1,
             started_at=utcnow(),
         )
+
+    async def _admit(self, record: CallRecord, intent: Intent) -> None:
+        """Returns when the call may be paid for. Else it is not made: the step waits for a person, or fails."""
+        expected = budget.NOTHING if intent.expected is None else await intent.expected()
+        asked = self._journal.waits.get(budget.key(record))
+        if asked is None:
+            exceeded = await self.context.budget.reserve(record, expected)
+            if exceeded is None:
+                return
+            if not exceeded.asks_a_person:
+                raise budget.refusal(exceeded)
+            asked = self.wait(budget.question(exceeded, record), budget.key(record))
+        self.context.budget.allow(self._settled_wait(asked))
+        await self.context.budget.reserve(record, expected, force=True)
 
     async def _make(self, record: CallRecord, make: Make[T]) -> T:
         writer = self.context.writer
@@ -345,6 +365,7 @@ class AttemptJournal:
 
     def _record(self, record: CallRecord, used: Usage | None) -> None:
         self._journal.calls[record.key] = record
+        self.context.budget.settle(record)
         self.deltas.flush()
         lines: list[Any] = []
         if record.kind is CallKind.LLM and used is not None:

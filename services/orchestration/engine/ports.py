@@ -362,10 +362,14 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Exceeded:
-    """A budget that has not enough left for a call; limits and what is spent by name: tokens, cost, calls, time_ms."""
+    """A budget that has not enough left for a call; limits and what is spent by name: tokens, cost, calls, time_ms.
+
+    A `standing` one is the tenant's, and not for this execution alone.
+    """
 
     budget_id: UUID | None
     name: str
+    standing: bool
     asks_a_person: bool
     limit: JsonObject
     spent: JsonObject
@@ -631,6 +635,7 @@ class Outside:
     agents: AgentRuntime
     http: Http
     sandbox: Sandbox
+    budgets: Budgets
 
 
 class StepAborted(BaseException):

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import ValidationError
 
 from services.orchestration.engine import events
+from services.orchestration.engine.budget import ExecutionBudget
 from services.orchestration.engine.context import ExecutionContext
 from services.orchestration.engine.ending import Ending, EndSignal, Reason, Work
 from services.orchestration.engine.failures import error_object
@@ -165,7 +166,14 @@ class ExecutionRunner:
             )
             return None
         context = ExecutionContext(
-            state.id, state.tenant_id, self._outside, self._writer, self._signal, Snapshot(state.spec), state.forked
+            state.id,
+            state.tenant_id,
+            self._outside,
+            self._writer,
+            self._signal,
+            Snapshot(state.spec),
+            ExecutionBudget(state, self._outside.budgets),
+            state.forked,
         )
         return GraphRun(plan, state, context, self._recorder, self._signal)
 

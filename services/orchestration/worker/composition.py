@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from services.orchestration.adapters.budgets import PostgresBudgets
 from services.orchestration.adapters.http import OutboundHttp
 from services.orchestration.adapters.knowledge import KnowledgeBases
 from services.orchestration.adapters.models import ProviderModels
@@ -61,6 +62,7 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
     agents = WarmingRuntime()
     if settings.worker_capacity > 0:  # else it only processes documents, and has better use for the memory
         agents.warm_up()
+    budgets = PostgresBudgets(resources.database)
     sandbox = BubblewrapSandbox(CodeLimits(at_once=settings.worker_code_capacity))
     looking = asyncio.create_task(_look_at(sandbox))
     try:
@@ -71,8 +73,10 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
             agents=agents,
             http=OutboundHttp(resources.outbound),
             sandbox=sandbox,
+            budgets=budgets,
         )
     finally:
+        await budgets.close()
         looking.cancel()
         await models.close()
 

@@ -8,7 +8,7 @@ CREATE FUNCTION budget_reserve(
     p_tokens bigint, p_cost numeric, p_force boolean
 )
 RETURNS TABLE (
-    budget_id uuid, name text, on_exceeded text, max_tokens bigint, max_cost numeric, max_calls bigint,
+    budget_id uuid, name text, standing boolean, on_exceeded text, max_tokens bigint, max_cost numeric, max_calls bigint,
     tokens bigint, cost numeric, calls bigint
 )
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = public, pg_temp
@@ -54,7 +54,7 @@ BEGIN
 
     IF NOT p_force THEN
         RETURN QUERY
-        SELECT b.id, b.name, b.on_exceeded, b.tokens, b.cost, b.calls,
+        SELECT b.id, b.name, b.scope <> 'execution', b.on_exceeded, b.tokens, b.cost, b.calls,
             p.tokens + p.reserved_tokens, p.cost + p.reserved_cost, p.calls + p.reserved_calls
         FROM unnest(matching, starts) AS m(budget_id, starts_on)
         JOIN budgets b ON b.id = m.budget_id
