@@ -12,11 +12,8 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
-import json
-import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +22,7 @@ import uvloop
 from aiohttp import web
 
 from tests.fakes.model_script import ChatRequest, Fault, Plan, Script
+from tests.fakes.process import FakeServer
 
 
 class Journal:
@@ -276,7 +274,7 @@ def main() -> None:
         uvloop.run(_serve(parser.parse_args()))
 
 
-class FakeModelServer:
+class FakeModelServer(FakeServer):
     """Starts and drives the fake provider from a test; use as a context manager.
 
     >>> with FakeModelServer() as provider:
@@ -284,59 +282,28 @@ class FakeModelServer:
     """
 
     def __init__(self, latency_ms: float = 0, chunks: int = 4, journal: Path | None = None) -> None:
-        command = [sys.executable, "-m", "tests.fakes.model_server", "--exit-with-stdin"]
-        command += ["--latency-ms", str(latency_ms), "--chunks", str(chunks)]
-        self._command = [*command, "--journal", str(journal)] if journal else command
-        self._process: subprocess.Popen[str] | None = None
-        self.url = ""
+        options = ["--latency-ms", str(latency_ms), "--chunks", str(chunks)]
+        options += ["--journal", str(journal)] if journal else []
+        super().__init__("tests.fakes.model_server", *options)
 
     @property
     def base_url(self) -> str:
         """What a client of the OpenAI API is given."""
         return f"{self.url}/v1"
 
-    def start(self) -> "FakeModelServer":
-        root = Path(__file__).resolve().parents[2]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True, cwd=root)
-        assert self._process.stdout
-        self.url = self._process.stdout.readline().strip()
-        assert self.url.startswith("http://"), "the fake model provider did not start"
-        return self
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.communicate(timeout=10)
-            self._process = None
-
-    def __enter__(self) -> "FakeModelServer":
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def script(self, *rules: dict[str, Any], replace: bool = True) -> None:
-        self._call("/_script", {"rules": list(rules), "replace": replace})
+        self.call("/_script", {"rules": list(rules), "replace": replace})
 
     def fail(self, kind: str, times: int | None = None, **details: Any) -> None:
         """Mistreats the next `times` requests (all of them without it), then the rules go on as before."""
         self.script({"fault": {"kind": kind, **details}, "times": times})
 
     def journal(self, path: str | None = "chat") -> list[dict[str, Any]]:
-        requests: list[dict[str, Any]] = self._call("/_journal")["requests"]
+        requests: list[dict[str, Any]] = self.call("/_journal")["requests"]
         return [r for r in requests if path is None or r["path"] == path]
 
     def stats(self) -> dict[str, int]:
-        return self._call("/_stats")
-
-    def reset(self) -> None:
-        self._call("/_reset", {})
-
-    def _call(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data), timeout=10) as answer:
-            return json.load(answer)
+        return self.call("/_stats")
 
 
 if __name__ == "__main__":

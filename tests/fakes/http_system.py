@@ -1,0 +1,196 @@
+"""A fake system that tools and `http` nodes turn to, as a process of its own, with a journal of its own.
+
+`python -m tests.fakes.http_system --port 0 --journal FILE` prints its address first. Whatever is asked of it is
+journaled before it is answered; an answer says back what was asked, unless a rule says otherwise.
+
+POST /_script   {"rules": [{"behave": KIND, "path": "/x", "times": 1, ...}], "replace": true}   the first that fits
+GET  /_journal  every request received since the last reset
+POST /_reset    forgets rules and journal
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gzip
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import uvloop
+from aiohttp import web
+
+from tests.fakes.process import FakeServer
+
+
+@dataclass
+class Rule:
+    """`behave` is what is done with the next `times` requests (all of them without it) to `path` (any without it).
+
+    answer (status, text, headers), slow (seconds), hang, drop, half, garbage, huge and gzip_bomb (bytes), redirect
+    (to), echo.
+    """
+
+    behave: str = "echo"
+    path: str | None = None
+    times: int | None = None
+    status: int = 200
+    text: str = ""
+    headers: dict[str, str] | None = None
+    seconds: float = 0
+    bytes: int = 0
+    to: str = ""
+
+    def fits(self, path: str) -> bool:
+        return self.times != 0 and self.path in (None, path)
+
+
+class System:
+    def __init__(self, journal: Path | None) -> None:
+        self.rules: list[Rule] = []
+        self.entries: list[dict[str, Any]] = []
+        self._file: IO[bytes] | None = journal.open("ab", buffering=0) if journal else None
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith("/_"):
+            return await self._control(request)
+        entry = await self._journaled(request)
+        rule = next((rule for rule in self.rules if rule.fits(request.path)), Rule())
+        if rule.times is not None:
+            rule.times -= 1
+        if rule.seconds:
+            await asyncio.sleep(rule.seconds)
+        answer = await _answer(request, entry, rule)
+        entry["answered"] = True
+        return answer
+
+    async def _journaled(self, request: web.BaseRequest) -> dict[str, Any]:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        entry = {
+            "n": len(self.entries) + 1,
+            "at": time.time(),
+            "method": request.method,
+            "path": request.path,
+            "query": dict(request.query),
+            "url": str(request.rel_url),
+            "headers": headers,
+            "body": (await request.read()).decode("utf-8", "replace"),
+            "key": headers.get("idempotency-key"),
+        }
+        if self._file:
+            self._file.write(orjson.dumps(entry) + b"\n")
+        self.entries.append(entry)
+        return entry
+
+    async def _control(self, request: web.BaseRequest) -> web.Response:
+        if request.path == "/_script":
+            given = orjson.loads(await request.read())
+            rules = [Rule(**rule) for rule in given["rules"]]
+            self.rules = rules if given.get("replace", True) else [*rules, *self.rules]
+        elif request.path == "/_reset":
+            self.rules.clear()
+            self.entries.clear()
+        return _json({"requests": self.entries})
+
+
+async def _answer(request: web.BaseRequest, entry: dict[str, Any], rule: Rule) -> web.StreamResponse:
+    match rule.behave:
+        case "answer":
+            headers = {"Content-Type": "text/plain", **(rule.headers or {})}
+            return web.Response(status=rule.status, body=rule.text.encode(), headers=headers)
+        case "redirect":
+            return web.Response(status=302, headers={"Location": rule.to})
+        case "huge":
+            return web.Response(body=b"x" * rule.bytes, content_type="text/plain")
+        case "gzip_bomb":
+            headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+            return web.Response(body=gzip.compress(bytes(rule.bytes)), headers=headers)
+        case "half":
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b"only the beginn")
+            return _cut(request)
+        case "garbage":
+            assert request.transport is not None
+            request.transport.write(b"what is this?\r\n\r\n")
+            return _cut(request)
+        case "drop":
+            return _cut(request)
+        case "hang":
+            await asyncio.Event().wait()
+        case _:
+            pass
+    return _json({key: entry[key] for key in ("method", "path", "query", "headers", "body")})
+
+
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.close()
+    raise ConnectionResetError
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    system = System(options.journal)
+    # A hanging answer ends when its client goes away.
+    runner = web.ServerRunner(web.Server(system.handle, handler_cancellation=True))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)  # noqa: T201 - the address is this command's answer
+    try:
+        await (_stdin_closed() if options.exit_with_stdin else asyncio.Event().wait())
+    finally:
+        await runner.cleanup()
+
+
+async def _stdin_closed() -> None:
+    """Ends with the process that started us, even when that one is killed."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.fakes.http_system")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--journal", type=Path, default=None)
+    parser.add_argument("--exit-with-stdin", action="store_true")
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_serve(parser.parse_args()))
+
+
+class FakeHttpSystem(FakeServer):
+    """Starts and drives the fake system from a test; use as a context manager.
+
+    >>> with FakeHttpSystem() as system:
+    ...     system.script({"behave": "answer", "status": 503, "headers": {"Retry-After": "1"}, "times": 1})
+    """
+
+    def __init__(self, journal: Path | None = None) -> None:
+        super().__init__("tests.fakes.http_system", *(("--journal", str(journal)) if journal else ()))
+
+    @property
+    def place(self) -> str:
+        """Host and port."""
+        return self.url.removeprefix("http://")
+
+    def script(self, *rules: dict[str, Any], replace: bool = True) -> None:
+        self.call("/_script", {"rules": list(rules), "replace": replace})
+
+    def journal(self) -> list[dict[str, Any]]:
+        return self.call("/_journal")["requests"]
+
+    def keys(self) -> Counter[str | None]:
+        """How often each idempotency key came."""
+        return Counter(entry["key"] for entry in self.journal())
+
+
+if __name__ == "__main__":
+    main()
