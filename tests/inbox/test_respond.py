@@ -172,6 +172,10 @@ async def test_an_item_is_for_whom_it_is_assigned_to(desk: Desk, platform: Platf
     item_id = await desk.item(assignee_role="owner")
     assert _code(await desk.respond(item_id, "accept", by=admin)) == (403, "not_assigned")
 
+    item_id = await desk.item(assignee_role="manager")
+    assert _code(await desk.respond(item_id, "accept", by=other)) == (403, "not_assigned")
+    assert (await desk.respond(item_id, "accept", by=admin)).status_code == 200
+
     escalated = {"escalated_at": utcnow(), "escalate_user_id": other.user_id}
     item_id = await desk.item(assignee_user_id=editor.user_id, **escalated)
     assert _code(await desk.respond(item_id, "accept", by=editor)) == (403, "not_assigned")
