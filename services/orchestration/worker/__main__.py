@@ -18,6 +18,7 @@ from services.orchestration.worker.composition import JOB_MODULES, open_outside
 from services.orchestration.worker.deliveries import Deliveries
 from services.orchestration.worker.jobs import job_handlers
 from services.orchestration.worker.listener import DoorbellListener, load_included
+from services.orchestration.worker.reservations import Reservations
 from services.orchestration.worker.schedules import Schedules
 from services.orchestration.worker.worker import Worker
 from shared.kit.logging import configure_logging, get_logger
@@ -53,6 +54,7 @@ async def run(settings: Settings, job_modules: Sequence[str]) -> None:
             return ExecutionRunner(ledger, outside, jobs)
 
         besides = (
+            Reservations(resources.database).run,
             Schedules(resources.database, resources.doorbell.ring).run,
             Deliveries(resources.database, resources.cipher, EgressPolicy.from_setting(settings.allowed_hosts)).run,
         )
