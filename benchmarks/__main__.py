@@ -4,32 +4,47 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from benchmarks import cold_start, crews, gateway
+from benchmarks import cold_start, crews, engine_overhead, gateway, growth, latency, scale
 from benchmarks.report import Figure, show, write
 
-BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
-    "crew-cpu": crews.cpu_per_execution,
-    "crew-concurrency": crews.many_at_once,
-    "gateway": gateway.measure,
-    "cold-start": cold_start.measure,
-}
+_LONG, _SHORT = 10_000, 3_000
 
 
-async def _run(names: list[str]) -> list[Figure]:
+def _benchmarks(executions: int) -> dict[str, Callable[[], Awaitable[list[Figure]]]]:
+    return {
+        "crew-cpu": crews.cpu_per_execution,
+        "crew-concurrency": crews.many_at_once,
+        "engine-overhead": engine_overhead.measure,
+        "scale": scale.many,
+        "memory": lambda: scale.memory(executions),
+        "first-step": latency.first_step,
+        "takeover": latency.takeover,
+        "growth": growth.per_execution,
+        "gateway": gateway.measure,
+        "cold-start": cold_start.measure,
+    }
+
+
+async def _run(names: list[str], executions: int) -> list[Figure]:
     figures: list[Figure] = []
     for name in names:
         print(f"measuring {name} ...", flush=True)
-        figures += await BENCHMARKS[name]()
+        figures += await _benchmarks(executions)[name]()
     return figures
 
 
 def main() -> None:
+    known = list(_benchmarks(0))
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; all when none is named")
-    names: list[str] = parser.parse_args().names or list(BENCHMARKS)
-    figures = asyncio.run(_run(names))
+    parser.add_argument("names", nargs="*", choices=[*known, []], help="which ones; all when none is named")
+    parser.add_argument(
+        "--long", action="store_true", help=f"watch the memory over {_LONG:,} executions, not {_SHORT:,}"
+    )
+    given = parser.parse_args()
+    names: list[str] = given.names or known
+    figures = asyncio.run(_run(names, _LONG if given.long else _SHORT))
     show(figures)
-    if names == list(BENCHMARKS):
+    if names == known:
         write(figures)
 
 

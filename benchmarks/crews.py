@@ -20,7 +20,7 @@ async def cpu_per_execution() -> list[Figure]:
     """In turns with stock crewAI, so that a slow minute of the machine slows both. The provider's CPU is left out."""
     with FakeModelServer(chunks=1) as provider:
         async with measured_stack(provider) as measured:
-            client, workflow = await _prepare(measured)
+            client, workflow = await three_task_crew(measured)
             await _run(client, workflow, 20)
             ours: list[float] = []
             stock: list[float] = []
@@ -46,7 +46,7 @@ async def cpu_per_execution() -> list[Figure]:
 async def many_at_once() -> list[Figure]:
     with FakeModelServer(latency_ms=50, chunks=1) as provider:
         async with measured_stack(provider) as measured:
-            client, workflow = await _prepare(measured)
+            client, workflow = await three_task_crew(measured)
             await _run(client, workflow, AT_ONCE)
             worker = measured.product.workers[0]
             assert worker.process is not None
@@ -71,7 +71,8 @@ async def many_at_once() -> list[Figure]:
     ]
 
 
-async def _prepare(measured: Measured) -> tuple[Client, str]:
+async def three_task_crew(measured: Measured) -> tuple[Client, str]:
+    """A tenant of its own, and its workflow."""
     client = await measured.product.sign_up()
     agents = [await client.agent(role, **agent(role)) for role in ROLES]
     tasks = [

@@ -28,6 +28,7 @@ from tests.support.product import Composition, Product, run_product
 @dataclass(frozen=True)
 class Measured:
     product: Product
+    settings: Settings
     components: dict[str, Component]
 
     @property
@@ -39,7 +40,7 @@ class Measured:
 
 @asynccontextmanager
 async def measured_stack(
-    provider: FakeModelServer, *, composition: Composition = "one", workers: int = 1
+    provider: FakeModelServer, *, composition: Composition = "one", workers: int = 1, lease: float = 30
 ) -> AsyncGenerator[Measured]:
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as name:
         home = Path(name)
@@ -48,9 +49,14 @@ async def measured_stack(
             await asyncio.gather(*(component.start() for component in components.values()))
             settings = await _settings(components)
             async with run_product(
-                settings, home, provider, composition=composition, workers=workers, QUARTERDECK_LEASE_SECONDS="30"
+                settings,
+                home,
+                provider,
+                composition=composition,
+                workers=workers,
+                QUARTERDECK_LEASE_SECONDS=str(lease),
             ) as product:
-                yield Measured(product, components)
+                yield Measured(product, settings, components)
         finally:
             await asyncio.gather(*(component.stop() for component in components.values()))
 
