@@ -22,6 +22,11 @@ class NotPaused(Conflict):
     message = "The execution is not paused."
 
 
+class ExecutionNotEnded(Conflict):
+    code = "execution_not_ended"
+    message = "The execution has not ended yet."
+
+
 class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
     message = "This Idempotency-Key was used for another request."

@@ -20,6 +20,7 @@ from shared.executions.copying import copy
 from shared.executions.errors import ExecutionNotFound
 from shared.executions.keeping import Cut, Layout, Place
 from shared.executions.overrides import changed_snapshot, fork_invalid
+from shared.executions.retention import require_journal
 from shared.executions.snapshot import Snapshot, snapshot_of, snapshot_workflow
 from shared.executions.start import concurrency_key, hold_workflow
 from shared.executions.submit import Ring, Submission, find_submitted, submit
@@ -80,7 +81,7 @@ class Answering:
 async def retry_execution(session: WriteSession, caller: Principal, asked: Asked, ring: Ring) -> ExecutionRow:
     """Goes on where the execution failed or was cancelled; what succeeded is neither run nor paid again.
 
-    Raises `ExecutionNotFound`, `NothingToRetry`, `NotAGraph`, `IdempotencyMismatch`.
+    Raises `ExecutionNotFound`, `NothingToRetry`, `NotAGraph`, `JournalPruned`, `IdempotencyMismatch`.
     """
     making = await _Making.of(session, caller, asked, Origin.RETRY)
     if making.earlier is not None:
@@ -88,6 +89,7 @@ async def retry_execution(session: WriteSession, caller: Principal, asked: Asked
     source = making.source
     if source.status not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
         raise NothingToRetry
+    require_journal(source)
     copies = await carry_over(session, source.id)
     row = await making.submit(Snapshot(source.spec, source.inputs), ring)
     await copy(session, copies, row.id)
@@ -138,14 +140,15 @@ async def fork_execution(
     """From a step on, or from the call of a step with this id, with something changed; all that does not come after it
     stays as it was. `answer` takes the place of that step's output or of that call's response.
 
-    Raises `ExecutionNotFound`, `ExecutionUnderWay`, `NotAGraph`, `ForkInvalid`, `WorkflowInvalid`, `InputsInvalid`,
-    `IdempotencyMismatch`.
+    Raises `ExecutionNotFound`, `ExecutionUnderWay`, `NotAGraph`, `JournalPruned`, `ForkInvalid`, `WorkflowInvalid`,
+    `InputsInvalid`, `IdempotencyMismatch`.
     """
     making = await _Making.of(session, caller, asked, Origin.FORK)
     if making.earlier is not None:
         return making.earlier
     making.require_rest()
     source = making.source
+    require_journal(source)
     snapshot = await changed_snapshot(
         session,
         source.spec,

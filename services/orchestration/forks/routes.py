@@ -11,6 +11,7 @@ from shared.auth.principal import Principal
 from shared.executions.errors import ExecutionNotFound, IdempotencyMismatch, WorkflowNotFound
 from shared.executions.fork import ExecutionUnderWay, NotAGraph, NothingToRetry
 from shared.executions.overrides import ForkInvalid
+from shared.executions.retention import JournalPruned
 from shared.executions.schemas import ExecutionOut
 from shared.executions.snapshot import InputsInvalid, WorkflowInvalid
 from shared.executions.submit import IdempotencyKey
@@ -25,7 +26,7 @@ Runner = Annotated[Principal, Depends(requires(Permission.EXECUTIONS_RUN))]
 @router.post(
     "/executions/{execution_id}/retry",
     status_code=status.HTTP_202_ACCEPTED,
-    responses=responses(NotAllowed, ExecutionNotFound, NothingToRetry, NotAGraph, IdempotencyMismatch),
+    responses=responses(NotAllowed, ExecutionNotFound, NothingToRetry, NotAGraph, JournalPruned, IdempotencyMismatch),
 )
 async def retry_execution(
     execution_id: UUID,
@@ -75,6 +76,7 @@ async def rerun_execution(
         ExecutionNotFound,
         ExecutionUnderWay,
         NotAGraph,
+        JournalPruned,
         IdempotencyMismatch,
         ForkInvalid,
         WorkflowInvalid,

@@ -18,6 +18,7 @@ from services.orchestration.worker.composition import JOB_MODULES, open_outside
 from services.orchestration.worker.deliveries import Deliveries
 from services.orchestration.worker.jobs import job_handlers
 from services.orchestration.worker.listener import DoorbellListener, load_included
+from services.orchestration.worker.replays import replay_handler
 from services.orchestration.worker.reservations import Reservations
 from services.orchestration.worker.schedules import Schedules
 from services.orchestration.worker.worker import Worker
@@ -26,6 +27,7 @@ from shared.kit.settings import Settings, get_settings
 from shared.net.policy import EgressPolicy
 from shared.tasks.celery import create_celery
 from shared.web.resources import open_resources
+from shared.workflow.states import ExecutionKind
 
 log = get_logger(__name__)
 
@@ -48,7 +50,10 @@ async def run(settings: Settings, job_modules: Sequence[str]) -> None:
     app = create_celery(settings.broker_url.get_secret_value(), include=job_modules)
     load_included(app)
     async with open_resources(settings) as resources, open_outside(resources) as outside:
-        jobs = job_handlers(resources)
+        jobs = {
+            **job_handlers(resources),
+            ExecutionKind.REPLAY.value: replay_handler(resources.database, outside),
+        }
 
         def make_runner(ledger: Ledger) -> ExecutionRunner:
             return ExecutionRunner(ledger, outside, jobs)
