@@ -75,12 +75,21 @@ class _Message:
 
 
 class Deliveries:
-    """`lease` is how many seconds a worker has for one attempt."""
+    """`timeout` is how many seconds an endpoint has to answer, `lease` how many a worker has for all of an attempt."""
 
-    def __init__(self, database: Database, cipher: Cipher, policy: EgressPolicy, *, lease: float = _LEASE) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cipher: Cipher,
+        policy: EgressPolicy,
+        *,
+        timeout: float = _TIMEOUT,
+        lease: float = _LEASE,
+    ) -> None:
         self._database = database
         self._cipher = cipher
         self._policy = policy
+        self._timeout = timeout
         self._lease = lease
         self._sending: dict[asyncio.Task[None], UUID] = {}
 
@@ -157,13 +166,13 @@ class Deliveries:
                 data=message.body,
                 headers=message.headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
             ) as response:
                 return await _outcome(response)
         except UrlRefused as refused:
             return Outcome(error=str(refused))
         except TimeoutError:
-            return Outcome(error=f"There was no answer within {_TIMEOUT:g} seconds.")
+            return Outcome(error=f"There was no answer within {self._timeout:g} seconds.")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             blocked = isinstance(error, aiohttp.ClientError) and is_blocked(error)
             return Outcome(error=BLOCKED if blocked else "The connection failed.")
