@@ -87,7 +87,7 @@ BEGIN
                     WHERE q.status = 'queued' AND q.lane = this_lane AND q.tenant_id = t.id
                         AND q.concurrency_key IS NULL
                         AND q.engine_version <= p_engine_version AND (q.attempts >= 2) = among_suspects
-                    ORDER BY q.priority DESC, q.id
+                    ORDER BY q.concurrency_key, q.priority DESC, q.id  -- null all, but so it is the index's order
                     LIMIT t.free
                 ) c
                 UNION ALL
