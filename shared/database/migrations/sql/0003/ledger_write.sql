@@ -10,12 +10,17 @@
 --
 -- A single statement for the caller on purpose: it commits without another word from the worker, so a worker
 -- that freezes at any point holds no lock.
+--
+-- A connection keeps the plans that it made when the tables were small and nobody had counted their rows. Whatever
+-- reads a tenant's rows once, to join or to remember them, then looks cheapest, and costs more with every execution of
+-- the tenant. So nothing is left to join with but single rows, looked up by their ids.
 CREATE FUNCTION ledger_write(
     p_tenant uuid, p_writes jsonb, p_steps jsonb, p_calls jsonb, p_events jsonb, p_waits jsonb
 )
 RETURNS TABLE (id uuid, last_seq bigint, further jsonb, sweep boolean)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
-SET enable_seqscan = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_material = off SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -30,30 +35,67 @@ DECLARE
 BEGIN
     PERFORM set_config('app.tenant_id', p_tenant::text, true);
 
-    IF jsonb_array_length(p_writes) > 1 THEN
-        -- Always in the order of ids, so that two who lock several never wait for one another.
-        PERFORM FROM executions e
-        WHERE e.id IN (SELECT (w ->> 'id')::uuid FROM jsonb_array_elements(p_writes) w)
-        ORDER BY e.id FOR NO KEY UPDATE;
+    -- Always in the order of ids, so that two who lock several never wait for one another.
+    SELECT array_agg(w.id), array_agg(mine.last_seq + w.events), array_agg(mine.last_seq) INTO ids, lasts, starts
+    FROM (
+        SELECT * FROM jsonb_to_recordset(p_writes) AS r(id uuid, epoch bigint, number bigint, events integer)
+        ORDER BY r.id
+    ) w
+    CROSS JOIN LATERAL (
+        SELECT e.last_seq FROM executions e
+        WHERE e.id = w.id AND e.epoch = w.epoch AND e.status = 'running' AND e.last_write < w.number
+        FOR NO KEY UPDATE OFFSET 0
+    ) mine;
+
+    IF p_steps IS NOT NULL THEN
+        INSERT INTO task_executions AS old (
+            id, tenant_id, execution_id, node, type, path, attempt, generation, status, input, output, error,
+            started_at, finished_at
+        )
+        SELECT s.id, p_tenant, s.execution_id, s.node, s.type, s.path, s.attempt, s.generation, s.status,
+            s.input, s.output, s.error, s.started_at, s.finished_at
+        FROM jsonb_to_recordset(p_steps) AS s(
+            execution_id uuid, id uuid, node text, type text, path text, attempt smallint, generation smallint,
+            status text, input jsonb, output jsonb, error jsonb, started_at timestamptz, finished_at timestamptz
+        )
+        WHERE s.execution_id = ANY (ids)
+        ON CONFLICT (id) DO UPDATE
+        SET attempt = excluded.attempt, generation = excluded.generation, status = excluded.status,
+            input = excluded.input, output = excluded.output, error = excluded.error,
+            started_at = excluded.started_at, finished_at = excluded.finished_at
+        WHERE old.execution_id = excluded.execution_id;
     END IF;
 
-    WITH sent AS (
-        SELECT * FROM jsonb_to_recordset(p_writes) AS w(
-            id uuid, epoch bigint, number bigint, events integer, status text, output jsonb, error jsonb,
-            wakes bigint
+    WITH recorded AS (
+        INSERT INTO calls AS kept (
+            id, tenant_id, execution_id, step_id, key, kind, effect, name, model_id, agent_id, request_hash,
+            request, response, status, error, input_tokens, output_tokens, cost, tries, started_at, finished_at
         )
+        SELECT c.id, p_tenant, c.execution_id, c.step_id, c.key, c.kind, c.effect, c.name, c.model_id, c.agent_id,
+            c.request_hash, c.request, c.response, c.status, c.error, c.input_tokens, c.output_tokens, c.cost,
+            c.tries, c.started_at, c.finished_at
+        FROM jsonb_to_recordset(p_calls) AS c(
+            execution_id uuid, id uuid, step_id uuid, key text, kind text, effect text, name text, model_id uuid,
+            agent_id uuid, request_hash text, request jsonb, response jsonb, status text, error jsonb,
+            input_tokens integer, output_tokens integer, cost numeric, tries smallint, started_at timestamptz,
+            finished_at timestamptz
+        )
+        WHERE c.execution_id = ANY (ids)
+        ON CONFLICT (id) DO UPDATE
+        SET request_hash = excluded.request_hash, request = excluded.request, response = excluded.response,
+            status = excluded.status, error = excluded.error, input_tokens = excluded.input_tokens,
+            output_tokens = excluded.output_tokens, cost = excluded.cost, tries = excluded.tries,
+            started_at = excluded.started_at, finished_at = excluded.finished_at
+        WHERE kept.execution_id = excluded.execution_id
+        RETURNING new.execution_id, old.id IS NULL AS is_new,
+            new.input_tokens - coalesce(old.input_tokens, 0) AS input_tokens,
+            new.output_tokens - coalesce(old.output_tokens, 0) AS output_tokens,
+            new.cost - coalesce(old.cost, 0) AS cost
     ), spent AS (
         -- What the calls add to the totals; one that was recorded before counts with the difference.
-        SELECT c.execution_id,
-            sum(c.input_tokens - coalesce(o.input_tokens, 0)) AS input_tokens,
-            sum(c.output_tokens - coalesce(o.output_tokens, 0)) AS output_tokens,
-            sum(c.cost - coalesce(o.cost, 0)) AS cost,
-            count(*) FILTER (WHERE o.id IS NULL) AS calls
-        FROM jsonb_to_recordset(p_calls) AS c(
-            execution_id uuid, id uuid, input_tokens integer, output_tokens integer, cost numeric
-        )
-        LEFT JOIN calls o ON o.id = c.id
-        GROUP BY c.execution_id
+        SELECT c.execution_id, sum(c.input_tokens) AS input_tokens, sum(c.output_tokens) AS output_tokens,
+            sum(c.cost) AS cost, count(*) FILTER (WHERE c.is_new) AS calls
+        FROM recorded c GROUP BY c.execution_id
     ), written AS (
         UPDATE executions e
         SET last_seq = e.last_seq + w.events,
@@ -78,57 +120,16 @@ BEGIN
                 ELSE e.active_ms + ledger_held_ms(e.claimed_at, e.lease_until)
             END,
             finished_at = CASE WHEN w.status IN ('succeeded', 'failed', 'cancelled') THEN now() END
-        FROM sent w LEFT JOIN spent s ON s.execution_id = w.id
-        WHERE e.id = w.id AND e.epoch = w.epoch AND e.status = 'running' AND e.last_write < w.number
-        RETURNING e.id, e.last_seq, e.last_seq - w.events AS start, e.finished_at IS NOT NULL AS has_ended,
-            w.status <> e.status AS is_contradicted
+        FROM jsonb_to_recordset(p_writes) AS w(
+            id uuid, number bigint, events integer, status text, output jsonb, error jsonb, wakes bigint
+        )
+        LEFT JOIN spent s ON s.execution_id = w.id
+        WHERE e.id = w.id AND e.id = ANY (ids)
+        RETURNING e.id, e.finished_at IS NOT NULL AS has_ended, w.status <> e.status AS is_contradicted
     )
-    SELECT array_agg(w.id), array_agg(w.last_seq), array_agg(w.start),
-        array_agg(w.id) FILTER (WHERE w.has_ended), array_agg(w.id) FILTER (WHERE w.is_contradicted)
-    INTO ids, lasts, starts, ended, contradicted
+    SELECT array_agg(w.id) FILTER (WHERE w.has_ended), array_agg(w.id) FILTER (WHERE w.is_contradicted)
+    INTO ended, contradicted
     FROM written w;
-
-    IF p_steps IS NOT NULL THEN
-        INSERT INTO task_executions AS old (
-            id, tenant_id, execution_id, node, type, path, attempt, generation, status, input, output, error,
-            started_at, finished_at
-        )
-        SELECT s.id, p_tenant, s.execution_id, s.node, s.type, s.path, s.attempt, s.generation, s.status,
-            s.input, s.output, s.error, s.started_at, s.finished_at
-        FROM jsonb_to_recordset(p_steps) AS s(
-            execution_id uuid, id uuid, node text, type text, path text, attempt smallint, generation smallint,
-            status text, input jsonb, output jsonb, error jsonb, started_at timestamptz, finished_at timestamptz
-        )
-        WHERE s.execution_id = ANY (ids)
-        ON CONFLICT (id) DO UPDATE
-        SET attempt = excluded.attempt, generation = excluded.generation, status = excluded.status,
-            input = excluded.input, output = excluded.output, error = excluded.error,
-            started_at = excluded.started_at, finished_at = excluded.finished_at
-        WHERE old.execution_id = excluded.execution_id;
-    END IF;
-
-    IF p_calls IS NOT NULL THEN
-        INSERT INTO calls AS old (
-            id, tenant_id, execution_id, step_id, key, kind, effect, name, model_id, agent_id, request_hash,
-            request, response, status, error, input_tokens, output_tokens, cost, tries, started_at, finished_at
-        )
-        SELECT c.id, p_tenant, c.execution_id, c.step_id, c.key, c.kind, c.effect, c.name, c.model_id, c.agent_id,
-            c.request_hash, c.request, c.response, c.status, c.error, c.input_tokens, c.output_tokens, c.cost,
-            c.tries, c.started_at, c.finished_at
-        FROM jsonb_to_recordset(p_calls) AS c(
-            execution_id uuid, id uuid, step_id uuid, key text, kind text, effect text, name text, model_id uuid,
-            agent_id uuid, request_hash text, request jsonb, response jsonb, status text, error jsonb,
-            input_tokens integer, output_tokens integer, cost numeric, tries smallint, started_at timestamptz,
-            finished_at timestamptz
-        )
-        WHERE c.execution_id = ANY (ids)
-        ON CONFLICT (id) DO UPDATE
-        SET request_hash = excluded.request_hash, request = excluded.request, response = excluded.response,
-            status = excluded.status, error = excluded.error, input_tokens = excluded.input_tokens,
-            output_tokens = excluded.output_tokens, cost = excluded.cost, tries = excluded.tries,
-            started_at = excluded.started_at, finished_at = excluded.finished_at
-        WHERE old.execution_id = excluded.execution_id;
-    END IF;
 
     IF p_events IS NOT NULL THEN
         INSERT INTO execution_events (execution_id, seq, tenant_id, type, at, node, path, attempt, data)
