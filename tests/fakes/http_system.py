@@ -10,6 +10,7 @@ POST /_reset    forgets rules and journal
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import gzip
 import sys
@@ -30,8 +31,8 @@ from tests.fakes.process import FakeServer
 class Rule:
     """`behave` is what is done with the next `times` requests (all of them without it) to `path` (any without it).
 
-    answer (status, text, headers), slow (seconds), hang, drop, half, garbage, huge and gzip_bomb (bytes), redirect
-    (to), echo.
+    answer (status, text or base64, headers), hang, drop, half, garbage, huge and gzip_bomb (bytes), redirect (to),
+    echo; any of them after so many `seconds`.
     """
 
     behave: str = "echo"
@@ -39,6 +40,7 @@ class Rule:
     times: int | None = None
     status: int = 200
     text: str = ""
+    base64: str = ""
     headers: dict[str, str] | None = None
     seconds: float = 0
     bytes: int = 0
@@ -100,7 +102,8 @@ async def _answer(request: web.BaseRequest, entry: dict[str, Any], rule: Rule) -
     match rule.behave:
         case "answer":
             headers = {"Content-Type": "text/plain", **(rule.headers or {})}
-            return web.Response(status=rule.status, body=rule.text.encode(), headers=headers)
+            body = base64.b64decode(rule.base64) if rule.base64 else rule.text.encode()
+            return web.Response(status=rule.status, body=body, headers=headers)
         case "redirect":
             return web.Response(status=302, headers={"Location": rule.to})
         case "huge":
