@@ -116,6 +116,7 @@ async def respond(item_id: UUID, session: WriteDb, app: App, caller: Responder, 
     """Settles the item, once: of many answers the first one counts. `actions` of the item says what it takes.
 
     `edit` needs what is to take the place of the payload or of the tool's arguments, `respond` the answer or words.
+    An approval takes words with `accept` and `ignore` too, a budget's question `{"raise": {...}}` with `accept`.
     """
     return await service.respond(session, app, caller, item_id, request)
 

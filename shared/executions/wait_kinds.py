@@ -73,6 +73,10 @@ def _words(request: JsonObject, value: Json) -> Iterable[ErrorDetail]:
         yield _fault(f"must not be longer than {MAX_WORDS:,} characters", "too_long")
 
 
+def _perhaps_words(request: JsonObject, value: Json) -> Iterable[ErrorDetail]:
+    return () if value is None else _words(request, value)
+
+
 def _fitting(schema: JsonObject, value: Json) -> Iterable[ErrorDetail]:
     # Tools bring their own schemas, so one that must not be used is met here and not only where workflows are saved.
     complaints = check_schema(schema)
@@ -136,7 +140,12 @@ def _if_editable(request: JsonObject, action: Action) -> bool:
 
 ITEM_KINDS: dict[WaitKind, ItemKind] = {
     WaitKind.APPROVAL: ItemKind(
-        {Action.ACCEPT: _nothing, Action.EDIT: _something, Action.IGNORE: _nothing, Action.RESPOND: _words},
+        {
+            Action.ACCEPT: _perhaps_words,
+            Action.EDIT: _something,
+            Action.IGNORE: _perhaps_words,
+            Action.RESPOND: _words,
+        },
         offers=_if_editable,
     ),
     WaitKind.QUESTION: ItemKind({Action.RESPOND: _reply, Action.IGNORE: _nothing}),

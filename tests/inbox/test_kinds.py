@@ -29,6 +29,7 @@ def test_every_kind_that_asks_a_person_is_known() -> None:
 TAKEN: list[tuple[str, dict[str, Any], str, Any]] = [
     ("approval", EDITABLE, "accept", None),
     ("approval", EDITABLE, "edit", {"to": "bob"}),
+    ("approval", EDITABLE, "accept", "Well done."),
     ("approval", FIXED, "ignore", None),
     ("approval", FIXED, "respond", "not today"),
     ("question", NUMBER, "respond", 3),
