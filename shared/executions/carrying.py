@@ -24,6 +24,7 @@ from shared.executions.keeping import (
     starts_afresh,
 )
 from shared.kit.json import Json, JsonObject
+from shared.workflow.bodies import WITH_BODY
 from shared.workflow.states import Action, CallStatus, Effect, StepStatus, WaitKind, WaitStatus
 
 _UNFINISHED = (StepStatus.RUNNING, StepStatus.WAITING)
@@ -101,9 +102,10 @@ class _Carrying:
         self.copies.calls.append(([call.id for id_ in ids for call in self._calls.get(id_, ())], {}))
 
     def resume(self, row: StepRow) -> None:
-        """A step that goes on from its calls. One whose calls are of no use is not copied: it begins anew."""
+        """A step that goes on from its calls. One whose calls are of no use is not copied, nor is one with a body, in
+        which each step has its own record: they begin anew."""
         status = StepStatus(row.status)
-        if starts_afresh(status, row.error):
+        if row.type in WITH_BODY or starts_afresh(status, row.error):
             return
         calls = self._calls.get(row.id, ())
         waits = [wait for wait in self._waits.get(row.id, ()) if generation_of(wait.key) == row.generation]

@@ -13,7 +13,7 @@ from shared.executions.checking import graph_problems
 from shared.executions.parts import parts_of
 from shared.executions.pool import read_pool
 from shared.kit.json import JsonObject
-from shared.workflow.bodies import with_nodes
+from shared.workflow.bodies import config_of, with_nodes
 from shared.workflow.cel.values import is_map
 from shared.workflow.children import MAX_DEPTH, SUB_WORKFLOW, sub_workflow_nodes, workflow_key
 from shared.workflow.graph import Graph
@@ -196,8 +196,8 @@ async def _read(session: ReadSession, workflow_id: UUID, version: int | None) ->
 
 
 def _asked_for(node: JsonObject) -> tuple[UUID, int | None] | None:
-    config: Any = node["config"]
-    version = config.get("version")
+    config = config_of(node)
+    version: Any = config.get("version")
     try:
         return UUID(str(config["workflow_id"])), None if version is None else int(version)
     except (KeyError, ValueError, TypeError):
@@ -208,14 +208,14 @@ def _pinned(graph: JsonObject, versions: Mapping[str, int]) -> JsonObject:
     def pin(node: JsonObject) -> JsonObject:
         if node["type"] != SUB_WORKFLOW or node["id"] not in versions:
             return node
-        return {**node, "config": {**node["config"], "version": versions[node["id"]]}}
+        return {**node, "config": {**config_of(node), "version": versions[node["id"]]}}
 
     return with_nodes(graph, pin)
 
 
 def _input_problems(node: JsonObject, found: _Found, way: _Way) -> Iterator[Problem]:
     """What can be known of the inputs before they are: their names."""
-    given: Any = node["config"].get("inputs") or {}
+    given: Any = config_of(node).get("inputs") or {}
     names = known_inputs(found.graph["inputs"])
     if not is_map(given) or names is None:
         return

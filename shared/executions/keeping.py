@@ -12,6 +12,7 @@ from uuid import UUID
 
 from shared.kit.json import JsonObject
 from shared.workflow.bodies import body_of
+from shared.workflow.graph import Edge
 from shared.workflow.states import StepStatus
 
 _SEGMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\[(\d+)\]")
@@ -48,7 +49,7 @@ class _Level:
     """One graph: the top, or a body. `repeats` says that it is a loop's: a later iteration follows an earlier one."""
 
     nodes: dict[str, JsonObject] = field(default_factory=dict[str, JsonObject])
-    edges: list[JsonObject] = field(default_factory=list[JsonObject])
+    edges: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     repeats: bool = False
 
     def downstream(self, node: str) -> set[str]:
@@ -56,7 +57,7 @@ class _Level:
         todo = [node]
         while todo:
             before = todo.pop()
-            new = [e["to"] for e in self.edges if e["from"] == before and e["to"] not in found]
+            new = [target for source, target in self.edges if source == before and target not in found]
             found.update(new)
             todo += new
         return found
@@ -71,7 +72,8 @@ class Layout:
         self._add(graph, None, repeats=False)
 
     def _add(self, graph: JsonObject, container: str | None, *, repeats: bool) -> None:
-        level = self._levels[container] = _Level({n["id"]: n for n in graph["nodes"]}, graph.get("edges", []), repeats)
+        edges = [(edge.source, edge.target) for edge in map(Edge.model_validate, graph.get("edges", ()))]
+        level = self._levels[container] = _Level({node["id"]: node for node in graph["nodes"]}, edges, repeats)
         for id_, node in level.nodes.items():
             self._within[id_] = container
             body = body_of(node)

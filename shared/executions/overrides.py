@@ -18,7 +18,7 @@ from shared.kit.json import Json, JsonObject
 from shared.kit.storable import storable
 from shared.web.errors import ErrorDetail, Invalid
 from shared.workflow.agent_texts import TEXTS, templates_of
-from shared.workflow.bodies import every_node, with_nodes
+from shared.workflow.bodies import config_of, every_node, with_nodes
 from shared.workflow.cel.values import is_map
 from shared.workflow.expressions import ExpressionError, compile_template
 from shared.workflow.graph import Graph
@@ -104,7 +104,7 @@ def _patched(graph: JsonObject, patches: Mapping[str, JsonObject]) -> JsonObject
     def patch(node: JsonObject) -> JsonObject:
         if node["id"] not in patches:
             return node
-        return {**node, "config": merged(node["config"], storable(patches[node["id"]]))}
+        return {**node, "config": merged(config_of(node), storable(patches[node["id"]]))}
 
     return with_nodes(graph, patch)
 

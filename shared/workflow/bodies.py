@@ -10,10 +10,23 @@ WITH_BODY = ("map", "loop")
 
 
 def body_of(node: JsonObject) -> JsonObject | None:
-    """The graph within a map or a loop; None for any other node, and for a body that is none."""
+    """The graph within a map or a loop; None for any other node, and for a body that is no graph."""
     config: Any = node.get("config")
     body: Any = config.get("body") if node.get("type") in WITH_BODY and is_map(config) else None
-    return body if is_map(body) and isinstance(body.get("nodes"), list) else None
+    return body if is_map(body) and _has_nodes(body.get("nodes")) else None
+
+
+def _has_nodes(nodes: Any) -> bool:
+    return isinstance(nodes, list) and all(
+        is_map(node) and isinstance(node.get("id"), str) and isinstance(node.get("type"), str)
+        for node in nodes  # pyright: ignore[reportUnknownVariableType]
+    )
+
+
+def config_of(node: JsonObject) -> JsonObject:
+    """What the node is told. In a body as it was sent, none may be given."""
+    config: Any = node.get("config")
+    return config if is_map(config) else {}
 
 
 def every_node(graph: JsonObject) -> Iterator[JsonObject]:

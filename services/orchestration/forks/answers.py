@@ -10,6 +10,7 @@ from shared.executions.overrides import ForkInvalid, fork_invalid
 from shared.kit.json import Json, JsonObject, loads
 from shared.kit.storable import storable
 from shared.web.errors import ErrorDetail
+from shared.workflow.bodies import config_of
 from shared.workflow.cel.values import is_map
 from shared.workflow.configs import NODE_CONFIGS
 from shared.workflow.inputs import check_inputs
@@ -46,10 +47,11 @@ def as_output(node: JsonObject, answer: Json) -> Json:
         given: JsonObject = {"text": answer} if isinstance(answer, str) else answer if is_map(answer) else {}
         answer = {**_OF_AGENTS[type_], **given}
     _check(_OUTPUTS.get(type_, {}), answer)
-    ports: tuple[str, ...] = getattr(NODE_CONFIGS[type_].model_validate(node["config"]), "ports", ())
+    config = config_of(node)
+    ports: tuple[str, ...] = getattr(NODE_CONFIGS[type_].model_validate(config), "ports", ())
     if ports and is_map(answer) and answer["case"] not in ports:
         raise _invalid("answer.case", f"the node has no case {answer['case']!r}; it has {', '.join(ports)}")
-    schema = node["config"].get("output_schema")
+    schema = config.get("output_schema")
     if type_ == "agent_task" and schema is not None and is_map(answer):
         _check(_object(data=schema), answer)
     return answer

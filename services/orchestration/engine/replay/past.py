@@ -73,10 +73,12 @@ class Records:
         return step.type in WITH_BODY
 
     def is_fatal(self, step: StepRecord) -> bool:
-        """Whether its failure went all the way up, rather than being lived with by a map around it."""
-        return step.status is StepStatus.FAILED and not any(
-            outer.status is StepStatus.SUCCEEDED for outer in self._around(step)
-        )
+        """Whether its failure went all the way up."""
+        return step.status is StepStatus.FAILED and not self.is_lived_with(step)
+
+    def is_lived_with(self, step: StepRecord) -> bool:
+        """Whether it is part of something that succeeded, however it ended itself: of a map that goes on."""
+        return any(outer.status is StepStatus.SUCCEEDED for outer in self._around(step))
 
     def _around(self, step: StepRecord) -> Iterator[StepRecord]:
         path = step.path

@@ -111,7 +111,10 @@ class _Replay:
 
     async def _all_that_ended(self) -> None:
         records = self._records
-        whole = not any(self._is_fatal(step) or records.is_unfinished(step) for step in records.steps)
+        whole = all(
+            records.is_lived_with(step) or not (records.is_fatal(step) or records.is_unfinished(step))
+            for step in records.steps
+        )
         passage = await self._pass(self._role_in_all)
         compared = [step for step in records.steps if self._is_compared(step) and not records.is_fatal(step)]
         self._compare(compared, passage)
@@ -172,7 +175,11 @@ class _Replay:
 
     def _stopped(self) -> list[StepRecord]:
         records = self._records
-        return [step for step in records.steps if records.is_unfinished(step) and records.has_journal(step)]
+        return [
+            step
+            for step in records.steps
+            if records.is_unfinished(step) and records.has_journal(step) and not records.is_lived_with(step)
+        ]
 
     def _compare(self, steps: Iterable[StepRecord], passage: _Passage) -> None:
         """A failure cuts off what had no time to end. That is no difference if it failed in the first place."""
