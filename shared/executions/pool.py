@@ -74,7 +74,7 @@ class Pool:
 async def read_pool(session: ReadSession, graph: JsonObject) -> Pool:
     """A graph that is not well formed names nothing."""
     try:
-        nodes = Graph.model_validate(graph).nodes
+        nodes = tuple(Graph.model_validate(graph).all_nodes())
     except ValidationError:
         nodes = ()
     ids = {found for node in nodes for found in _ids(node.config)}

@@ -1,18 +1,22 @@
 """The workflow graph, spec version 1: what is stored in a version, checked by `validate`, and run by the engine."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from shared.kit.json import JsonObject
+from shared.workflow.bodies import body_of
 from shared.workflow.texts import Cel
 
 # Ids are CEL identifiers, so that `nodes.<id>.output` can be written.
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MAX_NODES = 500
 MAX_EDGES = 2000
+# How deep bodies may stand within one another.
+MAX_NESTING = 5
 
 Identifier = Annotated[str, StringConstraints(pattern=rf"^{IDENTIFIER.pattern}$")]
 
@@ -52,6 +56,15 @@ class Edge(GraphPart):
     port: str | None = Field(default=None, max_length=64)
 
 
+class Body(GraphPart):
+    """The graph within a map or a loop. `output` is what a passage through it gives; without one, it is found as for
+    a graph without `outputs`."""
+
+    nodes: tuple[Node, ...] = Field(min_length=1, max_length=MAX_NODES)
+    edges: tuple[Edge, ...] = Field(default=(), max_length=MAX_EDGES)
+    output: Cel | None = None
+
+
 class Graph(GraphPart):
     spec: Literal[1] = 1
     inputs: JsonObject = Field(default_factory=lambda: {"type": "object"})
@@ -70,8 +83,25 @@ class Graph(GraphPart):
         """The graph as JSON, as it is stored and as `Graph.model_validate` takes it back."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
+    def all_nodes(self) -> Iterator[Node]:
+        """Those in bodies included, as far as these are well formed."""
+        return (node for _, node in self.all_homes())
+
+    def all_homes(self) -> Iterator[tuple[str | None, Node]]:
+        """The same, each with the id of the node in whose body it is."""
+        return _with_inner(self.nodes, None, 0)
+
     def node(self, node_id: str) -> Node | None:
         return next((node for node in self.nodes if node.id == node_id), None)
+
+
+def _with_inner(nodes: Iterable[Node], home: str | None, depth: int) -> Iterator[tuple[str | None, Node]]:
+    for node in nodes:
+        yield home, node
+        body = body_of({"type": node.type, "config": node.config}) if depth < MAX_NESTING else None
+        if body is not None:
+            with suppress(ValidationError):
+                yield from _with_inner(Body.model_validate(body).nodes, node.id, depth + 1)
 
 
 def upstream(edges: Iterable[Edge]) -> dict[str, set[str]]:

@@ -1,16 +1,15 @@
 """Whether nodes and edges make a graph that can be run from its beginnings to its ends."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from shared.workflow.graph import Edge, Graph
+from shared.workflow.graph import Body, Edge, Graph, Node
 from shared.workflow.problems import Problem, error, warning
 
 Ports = Mapping[str, Sequence[str]]
 
 
-def check_shape(graph: Graph, ports: Ports) -> Iterator[Problem]:
-    """`ports` has the port names of every node that has such."""
-    yield from _check_ids(graph)
+def check_shape(graph: Graph | Body, ports: Ports) -> Iterator[Problem]:
+    """`ports` has the port names of every node whose config is in order."""
     ids = {node.id for node in graph.nodes}
     yield from _check_ends(graph, ids)
     edges = [edge for edge in graph.edges if edge.source in ids and edge.target in ids]
@@ -23,15 +22,16 @@ def check_shape(graph: Graph, ports: Ports) -> Iterator[Problem]:
         yield from _check_reachable(graph, edges, ports)
 
 
-def _check_ids(graph: Graph) -> Iterator[Problem]:
+def check_ids(nodes: Iterable[Node]) -> Iterator[Problem]:
+    """Of a whole graph, bodies and all: expressions and records name nodes by id alone."""
     seen: set[str] = set()
-    for node in graph.nodes:
+    for node in nodes:
         if node.id in seen:
             yield error("node_duplicate", f"two nodes have the id {node.id!r}: rename one", node=node.id, field="id")
         seen.add(node.id)
 
 
-def _check_ends(graph: Graph, ids: set[str]) -> Iterator[Problem]:
+def _check_ends(graph: Graph | Body, ids: set[str]) -> Iterator[Problem]:
     for index, edge in enumerate(graph.edges):
         for end, node in (("from", edge.source), ("to", edge.target)):
             if node not in ids:
@@ -39,19 +39,17 @@ def _check_ends(graph: Graph, ids: set[str]) -> Iterator[Problem]:
                 yield error("edge_invalid", message, field=f"edges.{index}.{end}")
 
 
-def _check_ports(graph: Graph, ports: Ports) -> Iterator[Problem]:
-    types = {node.id: node.type for node in graph.nodes}
+def _check_ports(graph: Graph | Body, ports: Ports) -> Iterator[Problem]:
     for index, edge in enumerate(graph.edges):
-        if edge.port is None or edge.source not in types:
+        if edge.port is None or edge.source not in ports:
             continue
         field = f"edges.{index}.port"
-        if edge.source in ports:
-            if edge.port not in ports[edge.source]:
-                known = ", ".join(ports[edge.source])
-                message = f"node {edge.source!r} has no case {edge.port!r}; it has {known}"
-                yield error("port_unknown", message, node=edge.source, field=field)
-        elif types[edge.source] != "condition":
-            message = f"only a condition has ports, and {edge.source!r} is none: remove the port"
+        known = ports[edge.source]
+        if not known:
+            message = f"node {edge.source!r} has no ports: remove the port from the edge"
+            yield error("port_unknown", message, node=edge.source, field=field)
+        elif edge.port not in known:
+            message = f"node {edge.source!r} has no case {edge.port!r}; it has {', '.join(known)}"
             yield error("port_unknown", message, node=edge.source, field=field)
 
 
@@ -85,7 +83,7 @@ def _walk_back(edges: Sequence[Edge], stuck: Collection[str]) -> list[str]:
     return seen[seen.index(node) :][::-1]
 
 
-def _check_reachable(graph: Graph, edges: Sequence[Edge], ports: Ports) -> Iterator[Problem]:
+def _check_reachable(graph: Graph | Body, edges: Sequence[Edge], ports: Ports) -> Iterator[Problem]:
     targets = {edge.target for edge in edges}
     touched = targets | {edge.source for edge in edges}
     reached = {node.id for node in graph.nodes if node.id not in targets}
@@ -110,4 +108,4 @@ def _check_reachable(graph: Graph, edges: Sequence[Edge], ports: Ports) -> Itera
 def _may_be_taken(edge: Edge, ports: Ports) -> bool:
     if edge.when is not None and edge.when.strip() == "false":
         return False
-    return edge.port is None or edge.source not in ports or edge.port in ports[edge.source]
+    return edge.port is None or not ports.get(edge.source) or edge.port in ports[edge.source]

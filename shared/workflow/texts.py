@@ -19,9 +19,11 @@ MAX_PYTHON = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """How a text is read: `cel` is one expression, `template` is text with `{{ CEL }}` in it."""
+    """How a text is read: `cel` is one expression, `template` is text with `{{ CEL }}` in it. What is `inner` is read
+    where the node's body has ended, and may name the body's nodes."""
 
     kind: Literal["cel", "template"]
+    inner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,13 @@ class PythonMark:
     """Python that defines `main(inputs)`."""
 
 
+@dataclass(frozen=True, slots=True)
+class BodyMark:
+    """A graph within the node: what it says is read in surroundings of its own."""
+
+
 Cel = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION), Syntax("cel")]
+InnerCel = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EXPRESSION), Syntax("cel", inner=True)]
 TemplateText = Annotated[str, StringConstraints(max_length=MAX_TEMPLATE), Syntax("template")]
 AgentId = Annotated[UUID, Refers("agent")]
 ModelId = Annotated[UUID, Refers("model")]
@@ -53,7 +61,7 @@ WorkflowId = Annotated[UUID, Refers("workflow")]
 JsonSchema = Annotated[dict[str, Any], SchemaMark()]
 PythonText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PYTHON), PythonMark()]
 
-Mark = Syntax | Refers | SchemaMark | PythonMark
+Mark = Syntax | Refers | SchemaMark | PythonMark | BodyMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,8 @@ def _in_value(annotation: Any, value: Any, field: str) -> Iterator[Marked]:
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         yield from (Marked(field, mark, value) for mark in marks if isinstance(mark, Mark))
-        yield from _in_value(inner, value, field)
+        if not any(isinstance(mark, BodyMark) for mark in marks):
+            yield from _in_value(inner, value, field)
     elif get_origin(annotation) in (Union, UnionType):
         for option in get_args(annotation):
             if option is not type(None):

@@ -12,19 +12,18 @@ from pydantic import ValidationError
 from shared.kit.json import Json, JsonObject, canonical
 from shared.workflow.cel.values import is_map
 from shared.workflow.configs import NODE_CONFIGS
-from shared.workflow.configs.base import Config
-from shared.workflow.configs.values import ConditionConfig
+from shared.workflow.configs.flow import BodyConfig, LoopConfig
 from shared.workflow.expressions import Expression, ExpressionError, Template, compile_expression, compile_template
-from shared.workflow.graph import Graph, Node, upstream
+from shared.workflow.graph import MAX_NESTING, MAX_NODES, Graph, Node
 from shared.workflow.inputs import check_inputs, check_schema, known_inputs, with_defaults
+from shared.workflow.places import Level, Paths
 from shared.workflow.problems import Problem, Severity, error
 from shared.workflow.python import check_python
-from shared.workflow.shape import check_shape
-from shared.workflow.texts import Marked, PythonMark, Refers, SchemaMark, Syntax, marked
+from shared.workflow.shape import check_ids, check_shape
+from shared.workflow.texts import BodyMark, Marked, PythonMark, Refers, SchemaMark, Syntax, marked
 
 __all__ = ["Problem", "References", "Severity", "validate_graph", "validate_inputs"]
 
-EXECUTION_FIELDS = ("id", "created_at")
 # Characters of CEL and of schemas in one graph: about a second of checking.
 MAX_LANGUAGE = 120_000
 MAX_PROBLEMS = 200
@@ -65,10 +64,8 @@ class _Validation:
     def __init__(self, graph: Graph, references: References) -> None:
         self._graph = graph
         self._references = references
-        self._nodes = {node.id: node for node in graph.nodes}
-        self._upstream = upstream(graph.edges)
-        self._inputs = known_inputs(graph.inputs)
-        self._configs: dict[str, Config] = {}
+        self._all = list(graph.all_homes())
+        self._paths = Paths(known_inputs(graph.inputs), {node.id: home for home, node in self._all})
         self._language_left = MAX_LANGUAGE
 
     def problems(self) -> Iterator[Problem]:
@@ -80,12 +77,20 @@ class _Validation:
 
     def _problems(self) -> Iterator[Problem]:
         yield from self._check_inputs_schema()
-        for node in self._graph.nodes:
-            yield from self._check_node(node)
-        yield from check_shape(self._graph, self._ports())
-        yield from self._check_edges()
+        if len(self._all) > MAX_NODES:
+            yield error("graph_too_large", f"the graph has more than {MAX_NODES} nodes, those in bodies counted")
+        yield from check_ids(node for _, node in self._all)
+        level = Level(self._graph)
+        yield from self._check_level(level)
         for name, source in self._graph.outputs.items():
-            yield from self._check_text(source, "cel", None, f"outputs.{name}", self._nodes.keys())
+            yield from self._check_text(source, "cel", _Place(level, None, f"outputs.{name}"), level.at_the_end)
+
+    def _check_level(self, level: Level) -> Iterator[Problem]:
+        for node in level.graph.nodes:
+            yield from self._check_node(node, level)
+        ports = {node: config.ports for node, config in level.configs.items()}
+        yield from (level.placed(problem) for problem in check_shape(level.graph, ports))
+        yield from self._check_edges(level)
 
     # --- inputs -------------------------------------------------------------------------------------------
 
@@ -102,7 +107,7 @@ class _Validation:
 
     # --- nodes --------------------------------------------------------------------------------------------
 
-    def _check_node(self, node: Node) -> Iterator[Problem]:
+    def _check_node(self, node: Node, level: Level) -> Iterator[Problem]:
         model = NODE_CONFIGS.get(node.type)
         if model is None:
             known = ", ".join(NODE_CONFIGS)
@@ -118,15 +123,35 @@ class _Validation:
         except ValidationError as broken:
             yield from (_config_problem(node, each) for each in broken.errors())
             return
-        self._configs[node.id] = config
+        level.configs[node.id] = config
+        if isinstance(config, BodyConfig):
+            yield from self._check_body(node, config, level)
         for each in marked(config):
-            yield from self._check_marked(node, each)
+            yield from self._check_marked(node, each, level)
 
-    def _check_marked(self, node: Node, each: Marked) -> Iterator[Problem]:
+    def _check_body(self, node: Node, config: BodyConfig, level: Level) -> Iterator[Problem]:
+        if node.retry is not None:
+            message = f"node {node.id!r}: a {node.type} is not tried again as a whole: put it on the nodes within"
+            yield error("retry_refused", message, node=node.id, field="retry")
+        inside = level.inside(node, config, config.body)
+        if inside.around.depth > MAX_NESTING:
+            message = f"node {node.id!r}: bodies may be nested {MAX_NESTING} deep at most"
+            yield error("nesting_too_deep", message, node=node.id, field="body")
+            return
+        yield from self._check_level(inside)
+        if config.body.output is not None:
+            place = _Place(inside, node.id, "body.output")
+            yield from self._check_text(config.body.output, "cel", place, inside.at_the_end)
+        if isinstance(config, LoopConfig):
+            yield from self._check_text(config.until, "cel", _Place(inside, node.id, "until"), inside.at_the_end)
+
+    def _check_marked(self, node: Node, each: Marked, level: Level) -> Iterator[Problem]:
         match each.mark:
+            case BodyMark() | Syntax(inner=True):
+                pass
             case Syntax(kind=kind):
-                before = self._upstream.get(node.id, set[str]())
-                yield from self._check_text(each.value, kind, node.id, each.field, before)
+                place = _Place(level, node.id, each.field)
+                yield from self._check_text(each.value, kind, place, level.before(node.id))
             case Refers(kind="workflow"):
                 pass
             case Refers(kind=kind):
@@ -172,63 +197,44 @@ class _Validation:
 
     # --- edges --------------------------------------------------------------------------------------------
 
-    def _ports(self) -> dict[str, tuple[str, ...]]:
-        return {node: config.ports for node, config in self._configs.items() if isinstance(config, ConditionConfig)}
-
-    def _check_edges(self) -> Iterator[Problem]:
-        for index, edge in enumerate(self._graph.edges):
-            if edge.when is not None and edge.source in self._nodes:
-                before = self._upstream.get(edge.source, set[str]()) | {edge.source}
-                yield from self._check_text(edge.when, "cel", edge.source, f"edges.{index}.when", before)
+    def _check_edges(self, level: Level) -> Iterator[Problem]:
+        for index, edge in enumerate(level.graph.edges):
+            if edge.when is not None and edge.source in level.ids:
+                field_ = f"edges.{index}.when"
+                body = level.around.node
+                place = _Place(level, edge.source, field_) if body is None else _Place(level, body, f"body.{field_}")
+                yield from self._check_text(edge.when, "cel", place, level.before(edge.source) | {edge.source})
 
     # --- texts --------------------------------------------------------------------------------------------
 
-    def _check_text(
-        self, source: str, kind: str, node: str | None, field_: str, visible: AbstractSet[str]
-    ) -> Iterator[Problem]:
-        place = f"node {node!r}, {field_}" if node else field_
+    def _check_text(self, source: str, kind: str, place: "_Place", visible: AbstractSet[str]) -> Iterator[Problem]:
+        node, field_ = place.node, place.field
+        where = f"node {node!r}, {field_}" if node else field_
         try:
             text: Expression | Template = compile_expression(source) if kind == "cel" else compile_template(source)
         except ExpressionError as broken:
             self._charge(len(source))
             at = "" if broken.position is None else f" (at character {broken.position + 1})"
-            yield error("expression_invalid", f"{place}: {broken.message}{at}", node=node, field=field_)
+            yield error("expression_invalid", f"{where}: {broken.message}{at}", node=node, field=field_)
             return
         self._charge(text.size)
         for path in text.paths:
-            for code, complaint in self._check_path(path, visible):
-                yield error(code, f"{place}: {complaint}", node=node, field=field_)
+            for code, complaint in self._paths.complaints(path, visible, place.level.around):
+                yield error(code, f"{where}: {complaint}", node=node, field=field_)
 
     def _charge(self, characters: int) -> None:
         self._language_left -= characters
         if self._language_left < 0:
             raise _TooMuchLanguage
 
-    def _check_path(self, path: tuple[str | int, ...], visible: AbstractSet[str]) -> Iterator[tuple[str, str]]:
-        match path:
-            case ("nodes",):
-                yield "reference_unknown", "name the node: nodes.<id>.output"
-            case ("nodes", node, *rest):
-                yield from self._check_node_path(node, rest, visible)
-            case ("inputs", name, *_) if self._inputs is not None and name not in self._inputs:
-                known = ", ".join(self._inputs) or "none"
-                yield "input_unknown", f"there is no input {name!r}; declared are: {known}"
-            case ("item", *_):
-                yield "reference_unknown", "item is only there inside a map"
-            case ("execution", name, *_) if name not in EXECUTION_FIELDS:
-                yield "reference_unknown", f"execution has {' and '.join(EXECUTION_FIELDS)}, no {name!r}"
-            case _:
-                pass
 
-    def _check_node_path(
-        self, node: str | int, rest: list[str | int], visible: AbstractSet[str]
-    ) -> Iterator[tuple[str, str]]:
-        if node not in self._nodes:
-            yield "reference_unknown", f"there is no node {node!r}"
-        elif node not in visible:
-            yield "reference_not_upstream", f"node {node!r} does not come before this one: draw an edge from it"
-        if rest and rest[0] != "output":
-            yield "reference_unknown", f"a node has only output: write nodes.{node}.output"
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a text stands, and what its problems are said of."""
+
+    level: Level
+    node: str | None
+    field: str
 
 
 def _check_defaults(schema: JsonObject) -> Iterator[Problem]:

@@ -223,6 +223,9 @@ class MemoryLedger:
     def outputs(self) -> dict[str, Json]:
         return {node: step.output for (node, _), step in self.steps.items()}
 
+    def outputs_at(self, node: str, path: str = "") -> Json:
+        return self.steps[node, path].output
+
     def event_types(self, node: str | None = None) -> list[str]:
         return [e.type for e in self.events if node is None or (e.step is not None and e.step.node == node)]
 

@@ -206,7 +206,7 @@ async def test_nothing_is_asked_before_the_last_answer_is_durable() -> None:
 
 async def test_scopes_keep_work_side_by_side_apart() -> None:
     """The two sub-tasks overlap in another order on replay, and still get their own answers."""
-    order = [0.0, 0.01]
+    order = [0.0, 0.05]
 
     async def part(calls: StepCalls, name: str, pause: float) -> str:
         with calls.scope(name):

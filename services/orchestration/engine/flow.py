@@ -3,13 +3,16 @@
 A flow knows what its nodes gave and which are due. What runs, and when, is the scheduler's business.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.orchestration.engine.failures import error_object
 from services.orchestration.engine.plan import Plan, PlannedEdge, PlannedNode
 from services.orchestration.engine.resolution import Due, Resolution
 from shared.kit.json import Json, JsonObject
 from shared.workflow.expressions import SKIPPED, ExpressionError, Meter
+
+if TYPE_CHECKING:
+    from services.orchestration.engine.nests import LiveStep, Nest
 
 
 class FlowError(Exception):
@@ -21,12 +24,17 @@ class FlowError(Exception):
 
 
 class Flow:
-    """`scope` has all that its expressions may see; its `nodes` grows as nodes end. `over`: it has ended, well or not,
-    and nothing of it is looked at any more."""
+    """`scope` has all that its expressions may see; its `nodes` grows as nodes end. `live` has, by node, what of it is
+    under way or waits. `over`: it has ended, well or not, and nothing of it is looked at any more."""
 
-    __slots__ = ("_outputs", "_plan", "_resolution", "over", "path", "scope")
+    __slots__ = ("_outputs", "_plan", "_resolution", "index", "live", "nest", "over", "path", "scope")
 
-    def __init__(self, plan: Plan, scope: JsonObject, path: str = "") -> None:
+    def __init__(
+        self, plan: Plan, scope: JsonObject, path: str = "", nest: "Nest | None" = None, index: int = 0
+    ) -> None:
+        self.nest = nest
+        self.index = index
+        self.live: dict[int, LiveStep | Nest] = {}
         self._plan = plan
         self._resolution = Resolution(plan)
         self._outputs: dict[str, JsonObject] = scope["nodes"]

@@ -7,8 +7,9 @@ from services.orchestration.engine.steps.base import Step
 from services.orchestration.engine.steps.registry import STEPS
 from shared.kit.json import JsonObject, canonical
 from shared.workflow.configs import NODE_CONFIGS
+from shared.workflow.configs.flow import BodyConfig
 from shared.workflow.expressions import Expression, compile_expression
-from shared.workflow.graph import Edge, Graph, Node
+from shared.workflow.graph import Body, Edge, Graph, Node
 
 # A plan weighs many times its graph; these are bytes of graphs, of which a usual one has a few thousand.
 _CACHED_BYTES = 1_000_000
@@ -36,6 +37,7 @@ class PlannedNode:
     timeout: float | None
     edges: tuple[PlannedEdge, ...]
     incoming: int
+    body: "Plan | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,24 @@ plan_of = PlanCache().plan_of
 
 def make_plan(stored: JsonObject) -> Plan:
     graph = Graph.model_validate(stored)
+    outputs = tuple((name, compile_expression(source)) for name, source in graph.outputs.items())
+    return Plan(_nodes(graph), outputs)
+
+
+def _nodes(graph: Graph | Body) -> tuple[PlannedNode, ...]:
     numbers = {node.id: index for index, node in enumerate(graph.nodes)}
     leaving: dict[str, list[PlannedEdge]] = {node.id: [] for node in graph.nodes}
     incoming = dict.fromkeys(numbers, 0)
     for edge in graph.edges:
         leaving[edge.source].append(_edge(edge, numbers))
         incoming[edge.target] += 1
-    return Plan(
-        nodes=tuple(
-            _node(node, index, tuple(leaving[node.id]), incoming[node.id]) for index, node in enumerate(graph.nodes)
-        ),
-        outputs=tuple((name, compile_expression(source)) for name, source in graph.outputs.items()),
+    return tuple(
+        _node(node, index, tuple(leaving[node.id]), incoming[node.id]) for index, node in enumerate(graph.nodes)
     )
+
+
+def _body(body: Body) -> Plan:
+    return Plan(_nodes(body), output=None if body.output is None else compile_expression(body.output))
 
 
 def _edge(edge: Edge, numbers: dict[str, int]) -> PlannedEdge:
@@ -101,15 +109,17 @@ def _edge(edge: Edge, numbers: dict[str, int]) -> PlannedEdge:
 
 
 def _node(node: Node, index: int, edges: tuple[PlannedEdge, ...], incoming: int) -> PlannedNode:
+    config = NODE_CONFIGS[node.type].model_validate(node.config)
     return PlannedNode(
         index=index,
         id=node.id,
         type=node.type,
         name=node.name or node.id,
-        step=STEPS[node.type](NODE_CONFIGS[node.type].model_validate(node.config)),
+        step=STEPS[node.type](config),
         attempts=1 + (node.retry.max if node.retry else 0),
         backoff=node.retry.backoff_ms / 1000 if node.retry else 0.0,
         timeout=None if node.timeout_ms is None else node.timeout_ms / 1000,
         edges=edges,
         incoming=incoming,
+        body=_body(config.body) if isinstance(config, BodyConfig) else None,
     )

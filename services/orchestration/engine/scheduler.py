@@ -15,9 +15,10 @@ from uuid import UUID
 from services.orchestration.engine.attempts import Ended, Failed, StepRun, Succeeded, Suspended
 from services.orchestration.engine.context import ExecutionContext
 from services.orchestration.engine.ending import Ending, EndSignal, Reason
-from services.orchestration.engine.failures import error_object, of_execution, unexpected
+from services.orchestration.engine.failures import error_object, of_execution, timed_out, unexpected
 from services.orchestration.engine.flow import Flow, FlowError
 from services.orchestration.engine.journal import StepJournal
+from services.orchestration.engine.nests import LiveStep, Nest
 from services.orchestration.engine.plan import Plan, PlannedNode
 from services.orchestration.engine.ports import (
     CallRecord,
@@ -30,27 +31,16 @@ from services.orchestration.engine.ports import (
 )
 from services.orchestration.engine.recorder import StepRecorder
 from services.orchestration.engine.resolution import Due
-from services.orchestration.engine.steps.base import CallingStep, PureStep
+from services.orchestration.engine.steps.base import BodyStep, CallingStep, PureStep
+from shared.kit.clock import utcnow
 from shared.kit.json import Json, JsonObject
+
+_ENDED = (StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.CANCELLED)
 
 # How long resolving may keep the event loop from others.
 TIME_SLICE = 0.01
 
 OfStep = TypeVar("OfStep", CallRecord, WaitRecord)
-
-
-class LiveStep:
-    """A calling step that was started and has not ended. Without a task it waits."""
-
-    __slots__ = ("flow", "node", "record", "run", "stopped", "task")
-
-    def __init__(self, flow: Flow, node: PlannedNode, record: StepRecord, run: StepRun) -> None:
-        self.flow = flow
-        self.node = node
-        self.record = record
-        self.run = run
-        self.task: asyncio.Task[None] | None = None
-        self.stopped = False
 
 
 class GraphRun:
@@ -78,6 +68,7 @@ class GraphRun:
         self._active = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
+        self._timed: set[Nest] = set()
 
     def start(self) -> None:
         self._do(lambda: self._enter(self._top))
@@ -89,6 +80,9 @@ class GraphRun:
         for task in self._tasks - self._stopping:
             self._stopping.add(task)
             task.cancel()
+        for nest in self._timed:
+            nest.close()
+        self._timed.clear()
         return set(self._tasks)
 
     # --- resolving ----------------------------------------------------------------------------------------
@@ -137,12 +131,21 @@ class GraphRun:
         step = node.step
         if not runs:
             self._skip(flow, node, record)
-        elif record is not None and record.status is StepStatus.SUCCEEDED:
-            self._resolve(flow, node, record.output)
+        elif record is not None and record.status in _ENDED:
+            self._replay(flow, node, record)
         elif isinstance(step, PureStep):
             self._evaluate(flow, node, step)
         elif isinstance(step, CallingStep):
             self._launch(flow, node, step, record)
+        elif isinstance(step, BodyStep):
+            self._begin(flow, node, step, record)
+
+    def _replay(self, flow: Flow, node: PlannedNode, record: StepRecord) -> None:
+        if record.status is StepStatus.SUCCEEDED:
+            self._resolve(flow, node, record.output)
+        elif record.status is StepStatus.FAILED:
+            self._fail(flow, node, None, record.error or {})
+        # One that was cancelled stands beside another that failed, and that one will say so.
 
     def _skip(self, flow: Flow, node: PlannedNode, record: StepRecord | None) -> None:
         if record is None:
@@ -184,7 +187,7 @@ class GraphRun:
         calls, waits = self._calls.pop(record.id, ()), self._waits.pop(record.id, ())
         journal = StepJournal(self._context, self._recorder, node.name, calls, waits)
         live = LiveStep(flow, node, record, StepRun(node, step, told, journal, self._recorder))
-        self._live[record.id] = live
+        self._live[record.id] = flow.live[node.index] = live
         if record.status is not StepStatus.WAITING or not journal.all_open:
             self._spawn(live)
 
@@ -216,6 +219,7 @@ class GraphRun:
             live.record = ended.record
             return
         del self._live[live.record.id]
+        del live.flow.live[live.node.index]
         if isinstance(ended, Succeeded):
             self._recorder.succeed(live.record, ended.output)
             self._resolve(live.flow, live.node, ended.output)
@@ -235,16 +239,103 @@ class GraphRun:
             elif live.run.journal.learn(wait) and live.task is None:
                 self._spawn(live)
 
+    # --- nodes with bodies --------------------------------------------------------------------------------
+
+    def _begin(self, flow: Flow, node: PlannedNode, step: BodyStep, record: StepRecord | None) -> None:
+        try:
+            iterations, told = step.begin(flow.scope)
+        except StepFailed as failure:
+            self._fail_at_start(flow, node, record, failure)
+            return
+        if record is None:
+            record = self._recorder.start(node.id, node.type, node.name, told, flow.path)
+        nest = Nest(flow, node, record, iterations)
+        flow.live[node.index] = nest
+        if node.timeout is not None:
+            self._bound(nest, node.timeout)
+        self._go_on(nest)
+
+    def _bound(self, nest: Nest, timeout: float) -> None:
+        """The time runs from its first start, whoever has held the execution since."""
+        spent = (utcnow() - nest.record.started_at).total_seconds() if nest.record.started_at else 0.0
+        nest.timer = self._loop.call_later(max(0.0, timeout - spent), self._do, lambda: self._out_of_time(nest))
+        self._timed.add(nest)
+
+    def _out_of_time(self, nest: Nest) -> None:
+        self._fail_nest(nest, timed_out(nest.node.timeout or 0.0, nest.node.id).error)
+
+    def _go_on(self, nest: Nest) -> None:
+        """Begins the iterations that are due; if there will be none, the node has ended."""
+        while (iteration := nest.iterations.due()) is not None:
+            self._enter(nest.enter(iteration))
+        if nest.iterations.done:
+            self._leave(nest)
+            output = nest.iterations.output()
+            self._recorder.succeed(nest.record, output)
+            self._resolve(nest.flow, nest.node, output)
+
+    def _leave(self, nest: Nest) -> None:
+        nest.close()
+        self._timed.discard(nest)
+        nest.flow.live.pop(nest.node.index, None)
+
+    def _iteration_ended(self, nest: Nest, flow: Flow, output: Json) -> None:
+        del nest.bodies[flow.index]
+        try:
+            nest.iterations.ended(flow.index, output, flow.scope)
+        except StepFailed as failure:
+            error = error_object(failure.code, failure.message, nest.node.id, details=failure.details)
+            self._fail_nest(nest, error)
+        else:
+            self._go_on(nest)
+
+    def _fail_nest(self, nest: Nest, error: JsonObject) -> None:
+        """It fails by itself; what is under way inside is stopped."""
+        self._leave(nest)
+        for flow in nest.bodies.values():
+            self._stop_flow(flow)
+        self._fail(nest.flow, nest.node, nest.record, error)
+
+    def _stop_flow(self, flow: Flow) -> None:
+        """Nothing of it counts any more. Its steps are on record as cancelled, those that failed already aside."""
+        flow.over = True
+        for live in flow.live.values():
+            if isinstance(live, Nest):
+                live.close()
+                self._timed.discard(live)
+                for body in live.bodies.values():
+                    self._stop_flow(body)
+            else:
+                self._stop_step(live)
+            if live.record.id in self._recorder.running:
+                self._recorder.cancel(live.record)
+        flow.live.clear()
+
+    def _stop_step(self, live: LiveStep) -> None:
+        live.stopped = True
+        del self._live[live.record.id]
+        if live.task is not None:
+            self._active -= 1
+            self._stopping.add(live.task)
+            live.task.cancel()
+
     # --- the end ------------------------------------------------------------------------------------------
 
     def _flow_ended(self, flow: Flow) -> None:
         flow.over = True
+        nest = flow.nest
         try:
             output = flow.output()
         except FlowError as failed:
-            self._end_failed(failed.error)
-        else:
+            if nest is None:
+                self._end_failed(failed.error)
+            else:
+                self._fail(flow, nest.node, None, {**failed.error, "node": nest.node.id})
+            return
+        if nest is None:
             self._signal.end(Ending(Reason.DONE, output=output))
+        else:
+            self._iteration_ended(nest, flow, output)
 
     def _fail_at_start(self, flow: Flow, node: PlannedNode, record: StepRecord | None, failure: StepFailed) -> None:
         if record is None:
@@ -253,9 +344,29 @@ class GraphRun:
         self._fail(flow, node, record, error)
 
     def _fail(self, flow: Flow, node: PlannedNode, record: StepRecord | None, error: JsonObject) -> None:
-        """The node failed for good. Without a record: it succeeded, but an edge that leaves it did not."""
-        self._recorder.fail_at_the_end([] if record is None else [(record, error)])
-        self._end_failed(of_execution(error, node.name))
+        """The node failed for good, and with it all that it is part of, up to a map that goes on without it or to the
+        execution. Without a record it has ended before: what failed is an edge, or what its body gives."""
+        failed = [] if record is None else [(record, error)]
+        error = of_execution(error, node.name)
+        while flow.nest is not None:
+            nest = flow.nest
+            own = nest.iterations.failed(flow.index, error)
+            if own is None:
+                self._fail_body(nest, flow, failed)
+                return
+            failed.append((nest.record, own))
+            error = of_execution(own, nest.node.name)
+            flow = nest.flow
+        self._recorder.fail_at_the_end(failed)
+        self._end_failed(error)
+
+    def _fail_body(self, nest: Nest, flow: Flow, failed: Sequence[tuple[StepRecord, JsonObject]]) -> None:
+        """One iteration of a map that goes on: all of it is on record at once, so that a replay finds the same."""
+        for record, error in failed:
+            self._recorder.fail(record, error)
+        self._stop_flow(flow)
+        del nest.bodies[flow.index]
+        self._go_on(nest)
 
     def _end_failed(self, error: JsonObject) -> None:
         self._signal.end(Ending(Reason.FAILED, error=error))

@@ -3,12 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from services.orchestration.engine.ports import AgentPlan, Effect, StepFailed, ToolSpec
+from services.orchestration.engine.ports import AgentPlan, Child, Effect, StepFailed, ToolSpec
 from shared.kit.json import JsonObject
+from shared.workflow.children import ChildInvalid, child_of, workflow_key
 
 
 class Snapshot:
     def __init__(self, spec: JsonObject) -> None:
+        self._spec = spec
         self._agents: JsonObject = spec.get("agents") or {}
         models: JsonObject = spec.get("models") or {}
         self.model_names: dict[str, str] = {id_: about["name"] for id_, about in models.items()}
@@ -26,6 +28,24 @@ class Snapshot:
     def agent_name(self, agent_id: UUID) -> str:
         stored: Any = self._agents.get(str(agent_id))
         return str(agent_id) if stored is None else stored["name"]
+
+    def child(self, workflow_id: UUID, version: int | None, inputs: JsonObject) -> Child:
+        """An execution of a workflow that was pinned when this one was submitted."""
+        key = workflow_key(workflow_id, version or 0)
+        try:
+            spec, filled = child_of(self._spec, key, inputs)
+        except KeyError:
+            message = f"workflow {workflow_id} is not in the execution's snapshot: submit it again"
+            raise StepFailed(message, code="workflow_missing", retryable=False) from None
+        except ChildInvalid as broken:
+            raise StepFailed(f"inputs: {broken}", code="child_inputs_invalid", retryable=False) from None
+        return Child(
+            name=spec["workflow_name"],
+            spec=spec,
+            inputs=filled,
+            workflow_id=workflow_id,
+            workflow_version=spec["version"],
+        )
 
     def agent(self, agent_id: UUID) -> AgentPlan:
         stored = self._agents.get(str(agent_id))

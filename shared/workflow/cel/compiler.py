@@ -19,7 +19,7 @@ from shared.workflow.cel.macros import MACROS
 from shared.workflow.cel.operators import OPERATORS, negate, truth
 from shared.workflow.cel.paths import Path, path_reader, select
 
-ROOTS: Final = ("inputs", "nodes", "item", "execution")
+ROOTS: Final = ("inputs", "nodes", "item", "iteration", "execution")
 
 _Apply = Callable[[Any, Frame], Any]
 

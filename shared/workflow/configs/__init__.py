@@ -3,8 +3,10 @@
 from shared.workflow.configs.agents import AgentTaskConfig, CrewConfig
 from shared.workflow.configs.base import Config
 from shared.workflow.configs.code import CodeConfig
+from shared.workflow.configs.flow import DelayConfig, LoopConfig, MapConfig, SubWorkflowConfig
 from shared.workflow.configs.knowledge import KnowledgeSearchConfig
 from shared.workflow.configs.outside import HttpConfig, ToolConfig
+from shared.workflow.configs.people import ApprovalConfig, QuestionConfig
 from shared.workflow.configs.values import ConditionConfig, OutputConfig, TransformConfig
 
 NODE_CONFIGS: dict[str, type[Config]] = {
@@ -17,4 +19,10 @@ NODE_CONFIGS: dict[str, type[Config]] = {
     "condition": ConditionConfig,
     "transform": TransformConfig,
     "output": OutputConfig,
+    "map": MapConfig,
+    "loop": LoopConfig,
+    "approval": ApprovalConfig,
+    "question": QuestionConfig,
+    "delay": DelayConfig,
+    "sub_workflow": SubWorkflowConfig,
 }

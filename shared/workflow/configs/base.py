@@ -12,3 +12,8 @@ class Config(BaseModel):
     """What a node of one type is told."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The ways by which edges may leave the node; most have none, and their edges no port."""
+        return ()

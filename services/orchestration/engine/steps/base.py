@@ -47,6 +47,47 @@ class CallingStep(Step, ABC):
     async def run(self, told: JsonObject, context: StepContext) -> Json: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One passage through a body. `variables` are what its expressions see on top of what the node sees."""
+
+    index: int
+    variables: JsonObject
+
+
+class Iterations(ABC):
+    """One visit of a node with a body: which iterations there are, and what has come of them."""
+
+    @abstractmethod
+    def due(self) -> Iteration | None:
+        """The next one to begin, if one is to begin now."""
+
+    @abstractmethod
+    def ended(self, index: int, output: Json, scope: Scope) -> None:
+        """`scope` is what the body's expressions saw at its end. Raises `StepFailed` if the node fails by that."""
+
+    @abstractmethod
+    def failed(self, index: int, error: JsonObject) -> JsonObject | None:
+        """None if the node goes on without it; else the node's own error."""
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether none is under way, and none will be due."""
+
+    @abstractmethod
+    def output(self) -> Json:
+        """The node's, when it is done."""
+
+
+class BodyStep(Step, ABC):
+    """A step whose work is that of a graph of its own, gone through once for each iteration."""
+
+    @abstractmethod
+    def begin(self, scope: Scope) -> tuple[Iterations, Json]:
+        """A visit, and what of it is recorded as the step's input."""
+
+
 class ExpressionField:
     """A CEL field of a config, which names itself when it cannot be evaluated."""
 
