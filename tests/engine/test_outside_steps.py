@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.orchestration.adapters.http import OutboundHttp
-from services.orchestration.engine.ports import CallStatus, Effect, HttpReply
+from services.orchestration.engine.ports import Effect, HttpReply
 from services.orchestration.engine.runner import Outcome
 from shared.kit.json import JsonObject
 from shared.net.policy import EgressPolicy
@@ -251,33 +251,38 @@ async def test_a_worker_that_dies_at_any_write_repeats_what_is_idempotent_under_
     assert list(system.keys()) == [f"{EXECUTION}:h::1//http/0"]
 
 
-@pytest.mark.parametrize("write", range(4))
-async def test_a_worker_that_dies_at_any_write_makes_no_second_call_of_what_happens_once(
-    write: int, world: World, system: FakeHttpSystem
+async def test_a_worker_that_dies_before_a_call_is_recorded_as_begun_has_not_made_it(
+    world: World, system: FakeHttpSystem
 ) -> None:
-    """If it cannot be known whether it happened, a person is asked."""
     ledger = MemoryLedger(spec_of(graph(post(system, "once"))))
-    ledger.crash_at = write
-    crashed = False
-    try:
-        await world.run(ledger)
-    except Crash:
-        crashed = True
-        ledger.crash_at = None
-        outcome = await world.run(ledger)
-        in_doubt = any(call.status is CallStatus.STARTED for call in ledger.calls.values())
-        assert outcome is (Outcome.WAITING if in_doubt else Outcome.SUCCEEDED)
-        if in_doubt:
-            (wait,) = ledger.open_waits()
-            asked: Any = wait.request
-            assert wait.kind is WaitKind.CALL_IN_DOUBT
-            assert asked["idempotency_key"] == f"{EXECUTION}:h::1//http/0"
-            assert len(system.journal()) == 1
-            ledger.answer(Action.RESPOND, {"status": 201, "text": "it was made"})
-            assert await world.run(ledger) is Outcome.SUCCEEDED
-            assert output(ledger)["text"] == "it was made"
+    await crash(world, ledger, at=0)
+    assert system.journal() == []
+    assert await world.run(ledger) is Outcome.SUCCEEDED
     assert len(system.journal()) == 1
-    assert crashed or write > 1
+
+
+async def test_what_must_happen_once_and_may_have_happened_is_asked_of_a_person(
+    world: World, system: FakeHttpSystem
+) -> None:
+    ledger = MemoryLedger(spec_of(graph(post(system, "once"))))
+    await crash(world, ledger, at=1)
+    assert await world.run(ledger) is Outcome.WAITING
+    (wait,) = ledger.open_waits()
+    asked: Any = wait.request
+    assert wait.kind is WaitKind.CALL_IN_DOUBT
+    assert asked["request"]["url"] == f"{system.url}/pay"
+    assert system.keys() == {asked["idempotency_key"]: 1}, "what it can be looked up by there"
+    ledger.answer(Action.RESPOND, {"status": 201, "text": "it was made"})
+    assert await world.run(ledger) is Outcome.SUCCEEDED
+    assert output(ledger)["text"] == "it was made"
+    assert len(system.journal()) == 1
+
+
+async def crash(world: World, ledger: MemoryLedger, at: int) -> None:
+    ledger.crash_at = at
+    with pytest.raises(Crash):
+        await world.run(ledger)
+    ledger.crash_at = None
 
 
 async def test_an_answer_is_recorded_as_it_was_given() -> None:
