@@ -89,7 +89,9 @@ async def hurry(view: LedgerView) -> None:
     await view.run("UPDATE webhook_deliveries SET next_attempt_at = now(), last_error = NULL WHERE status = 'pending'")
 
 
-async def end(tenant: Tenant, status: ExecutionStatus = ExecutionStatus.SUCCEEDED, output: Any = None, **fields: Any) -> UUID:  # fmt: skip # noqa: E501
+async def end(
+    tenant: Tenant, status: ExecutionStatus = ExecutionStatus.SUCCEEDED, output: Any = None, **fields: Any
+) -> UUID:
     """An execution that a worker runs to its end, as the ledger has it."""
     row = await queue(tenant.platform, tenant.account, **fields)
     async with open_lab(tenant.platform) as lab:
@@ -154,7 +156,9 @@ async def test_only_what_was_asked_for_is_told(here: Tenant, there: Tenant, rece
     assert await deliveries(there, foreign["id"]) == []
 
 
-async def test_every_way_to_end_is_told_and_parts_of_others_are_not(here: Tenant, view: LedgerView, receiver: WebhookReceiver) -> None:  # fmt: skip # noqa: E501
+async def test_every_way_to_end_is_told_and_parts_of_others_are_not(
+    here: Tenant, view: LedgerView, receiver: WebhookReceiver
+) -> None:
     made = await endpoint(here, receiver.url)
     cancelled = await queue(here.platform, here.account)
     http = await here.platform.client(ORCHESTRATION, here.account)
@@ -174,7 +178,9 @@ async def test_every_way_to_end_is_told_and_parts_of_others_are_not(here: Tenant
     assert told == {str(cancelled.id): "execution.cancelled", str(poison.id): "execution.failed"}
 
 
-async def test_an_end_that_is_rolled_back_is_not_told(here: Tenant, view: LedgerView, receiver: WebhookReceiver) -> None:  # fmt: skip # noqa: E501
+async def test_an_end_that_is_rolled_back_is_not_told(
+    here: Tenant, view: LedgerView, receiver: WebhookReceiver
+) -> None:
     made = await endpoint(here, receiver.url)
     row = await queue(here.platform, here.account)
     transaction = view.connection.transaction()
@@ -195,7 +201,9 @@ async def test_a_large_output_is_left_out(here: Tenant, receiver: WebhookReceive
     assert len(told["body"]) <= 1000
 
 
-async def test_it_is_sent_until_it_is_taken_under_one_id(here: Tenant, view: LedgerView, receiver: WebhookReceiver) -> None:  # fmt: skip # noqa: E501
+async def test_it_is_sent_until_it_is_taken_under_one_id(
+    here: Tenant, view: LedgerView, receiver: WebhookReceiver
+) -> None:
     made = await endpoint(here, receiver.url)
     receiver.script.extend([
         Answer(500, body="broken"), Answer(hang=30), Answer(drop=True), Answer(302, {"Location": "/elsewhere"}),
@@ -267,7 +275,9 @@ async def test_a_late_answer_does_not_undo_a_later_attempt(here: Tenant, receive
     assert (told["status"], told["attempts"], told["last_status"]) == ("delivered", 2, 200)
 
 
-async def test_each_is_sent_once_when_nothing_goes_wrong(here: Tenant, receiver: WebhookReceiver, view: LedgerView) -> None:  # fmt: skip # noqa: E501
+async def test_each_is_sent_once_when_nothing_goes_wrong(
+    here: Tenant, receiver: WebhookReceiver, view: LedgerView
+) -> None:
     made = await endpoint(here, receiver.url)
     rows = [await queue(here.platform, here.account) for _ in range(60)]
     await view.run("UPDATE executions SET status = 'succeeded' WHERE id = ANY ($1)", [row.id for row in rows])
@@ -284,7 +294,9 @@ async def test_how_long_it_is_tried() -> None:
     failed = Outcome(500, "no")
     pauses = [next_pause(attempts, failed) for attempts in range(1, 11)]
     assert pauses[-1] is None
-    assert [pause is not None and planned <= pause <= planned * 1.2 for pause, planned in zip(pauses, PAUSES, strict=False)] == [True] * 9  # fmt: skip # noqa: E501
+    assert [
+        pause is not None and planned <= pause <= planned * 1.2 for pause, planned in zip(pauses, PAUSES, strict=False)
+    ] == [True] * 9
     asked = Outcome(429, "later", retry_after=timedelta(minutes=2))
     assert next_pause(1, asked) == timedelta(minutes=2)
     assert (next_pause(3, asked) or timedelta()) >= PAUSES[2]
@@ -300,7 +312,9 @@ async def test_an_endpoint_that_asks_for_time_gets_it(here: Tenant, receiver: We
     assert timedelta(seconds=850) < pause <= timedelta(seconds=900)
 
 
-async def test_an_endpoint_that_is_gone_or_long_dead_is_disabled(here: Tenant, view: LedgerView, receiver: WebhookReceiver) -> None:  # fmt: skip # noqa: E501
+async def test_an_endpoint_that_is_gone_or_long_dead_is_disabled(
+    here: Tenant, view: LedgerView, receiver: WebhookReceiver
+) -> None:
     gone, dead = await endpoint(here, receiver.url), await endpoint(here, receiver.url)
     await view.run("UPDATE webhook_endpoints SET enabled = false WHERE id = $1", UUID(dead["id"]))
     receiver.script.append(Answer(410))
@@ -384,7 +398,9 @@ async def test_a_name_that_leads_inside_gets_nothing(here: Tenant, receiver: Web
     assert inside.received == []
 
 
-async def test_who_may_see_and_who_may_change(here: Tenant, there: Tenant, viewer: Account, receiver: WebhookReceiver) -> None:  # fmt: skip # noqa: E501
+async def test_who_may_see_and_who_may_change(
+    here: Tenant, there: Tenant, viewer: Account, receiver: WebhookReceiver
+) -> None:
     made = await endpoint(here, receiver.url)
     await end(here)
     delivery = (await deliveries(here, made["id"]))[0]

@@ -52,7 +52,11 @@ async def test_a_delivery_that_comes_again_is_answered_with_the_same_execution(h
 
 
 async def test_expressions_make_the_inputs_and_see_no_proof(here: Tenant, view: LedgerView) -> None:
-    graph = {**TRIVIAL, "inputs": {"type": "object"}, "nodes": [{"id": "twice", "type": "transform", "config": {"expression": "1"}}]}  # fmt: skip # noqa: E501
+    graph = {
+        **TRIVIAL,
+        "inputs": {"type": "object"},
+        "nodes": [{"id": "twice", "type": "transform", "config": {"expression": "1"}}],
+    }
     made = await here.workflow(graph)
     inputs = {"who": "body.sender.name", "event": "headers['x-event']", "page": "query.page", "all": "headers"}
     trigger = await make(here, webhook(inputs=inputs), made["id"])

@@ -88,7 +88,10 @@ async def test_what_is_due_starts_the_workflow(here: Tenant, view: LedgerView, m
 
 async def test_missed_times_are_made_up_for_as_it_was_said(here: Tenant, view: LedgerView) -> None:
     now = last_minute()
-    made = {missed: await make(here, schedule(**{**MINUTELY, "cron": "0 * * * *", "missed": missed})) for missed in ("skip", "last", "all")}  # fmt: skip # noqa: E501
+    made = {
+        missed: await make(here, schedule(**{**MINUTELY, "cron": "0 * * * *", "missed": missed}))
+        for missed in ("skip", "last", "all")
+    }
     for trigger in made.values():
         await due_since(view, trigger, now.replace(minute=0) - timedelta(hours=6))
     await fire_all(here)

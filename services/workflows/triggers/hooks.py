@@ -19,7 +19,7 @@ from shared.database.tables.triggers import Trigger
 from shared.executions.snapshot import InputsInvalid
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
-from shared.kit.json import Json, JsonObject, dumps
+from shared.kit.json import Json, JsonObject
 from shared.triggers.firing import fire
 from shared.web.errors import AppError, ErrorDetail
 from shared.web.resources import Resources
@@ -83,7 +83,7 @@ async def send_test(app: Resources, caller: Principal, trigger_id: UUID, body: J
 
 
 def _test_delivery(secret: str, body: Json) -> Delivery:
-    raw = dumps(body).encode()
+    raw = json.dumps(body).encode()  # which writes whatever JSON a caller may send
     signed = signatures.sign(secret, f"test_{new_id().hex}", utcnow(), raw)
     return Delivery({"content-type": "application/json", **signed}, {}, raw)
 

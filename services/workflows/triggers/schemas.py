@@ -10,7 +10,7 @@ from shared.kit.json import JsonObject
 from shared.kit.storable import storable
 from shared.triggers.schedule import MAX_CRON, Missed, check_cron, check_time_zone
 from shared.web.errors import ErrorDetail
-from shared.web.schemas import Name, RequestModel, ResponseModel, Timestamp
+from shared.web.schemas import Name, RequestModel, ResponseModel, Text, Timestamp
 from shared.workflow.expressions import ExpressionError, compile_expression
 
 # What the expressions of a webhook's inputs see.
@@ -37,7 +37,7 @@ def _compilable(source: str) -> str:
 Cron = Annotated[str, StringConstraints(max_length=MAX_CRON), AfterValidator(check_cron)]
 TimeZone = Annotated[str, AfterValidator(check_time_zone)]
 StoredInputs = Annotated[dict[str, Any], AfterValidator(_as_it_is)]
-HookExpression = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_compilable)]
+HookExpression = Annotated[Text, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_compilable)]
 
 
 class TriggerKind(StrEnum):
