@@ -118,7 +118,8 @@ def same_key(seen: Evidence) -> Finding:
 def superseded(seen: Evidence) -> Finding:
     freezes = seen.faults("worker_freeze")
     finding = Finding("R4", "no stale writes", freezes, len(seen.executions))
-    finding.note = f"{int(sum(seen.world.rejected.values()))} writes were refused"
+    counts = seen.world.refused.values()
+    finding.note = f"{sum(n for n, _ in counts):g} writes were refused, {sum(n for _, n in counts):g} leases given up"
     for id_, events in seen.events.items():
         if [event["seq"] for event in events] != list(range(1, len(events) + 1)):
             finding.violations.append(f"the stream of {id_} has gaps or doubles")
@@ -134,10 +135,10 @@ def superseded(seen: Evidence) -> Finding:
 def never_paid_twice(seen: Evidence) -> Finding:
     """A request that the provider got after the ledger had its answer."""
     faults = seen.faults("worker_kill", "failpoint", "worker_freeze", "worker_stop", "postgres_kill")
-    recorded: dict[str, float] = {}
+    recorded: dict[str, dict[str, Any]] = {}
     for call in seen.calls:
         if call["kind"] == "llm" and call["status"] == "succeeded" and not call["copied"]:
-            recorded[_texts(call["request"]["messages"])] = call["finished_at"].timestamp()
+            recorded[_texts(call["request"]["messages"])] = call
     finding = Finding("R5", "no recorded call again", faults, len(recorded))
     asked: defaultdict[str, list[float]] = defaultdict(list)
     for request in seen.requests:
@@ -146,8 +147,10 @@ def never_paid_twice(seen: Evidence) -> Finding:
     for texts, moments in asked.items():
         again += len(moments) - 1
         known = recorded.get(texts)
-        if known is not None and max(moments) > known + _INSTANT:
-            finding.violations.append(f"asked again {max(moments) - known:.2f} s after its answer was recorded")
+        late = 0.0 if known is None else max(moments) - known["finished_at"].timestamp()
+        if known is not None and late > _INSTANT:
+            where = f"{known['execution_id']} {known['key']}"
+            finding.violations.append(f"{where}: asked again {late:.2f} s after its answer was recorded")
     finding.note = f"{again} unrecorded ones were made again"
     return finding
 
@@ -158,7 +161,7 @@ def effects(seen: Evidence) -> Finding:
     keys: defaultdict[str, set[str]] = defaultdict(set)
     times: Counter[str] = Counter()
     for effect in seen.effects:
-        keys[effect["body"]].add(effect["idempotency_key"] or "")
+        keys[effect["body"]].add(effect["key"] or "")
         times[effect["body"]] += 1
     for body, sent in keys.items():
         if len(sent) > 1 or "" in sent:
@@ -228,7 +231,7 @@ def schedules(seen: Evidence) -> Finding:
         if row["trigger_id"] is not None:
             fired[(str(row["trigger_id"]), _fire_time(row))] += 1
     finding = Finding("R12", "one per fire time", len(seen.world.faults), len(expected))
-    finding.violations += [f"{key} was missed" for key in expected - fired.keys()]
+    finding.violations += [f"{at} of {trigger} was missed" for trigger, at in expected - fired.keys()]
     finding.violations += [f"{key} fired {count} times" for key, count in fired.items() if count > 1]
     return finding
 
@@ -296,4 +299,5 @@ def _database_was_away(seen: Evidence, at: float) -> bool:
 
 
 def _fire_time(row: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(row["idempotency_key"].rsplit(":", 1)[-1] if False else row["spec"]["fire_time"])
+    """As its idempotency key names it: `schedule:<trigger>:<time>`."""
+    return datetime.fromisoformat(row["idempotency_key"].split(":", 2)[2])

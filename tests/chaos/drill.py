@@ -17,7 +17,7 @@ from tests.chaos.client import Person
 from tests.chaos.faults import Chaos
 from tests.chaos.load import Memory, Office
 from tests.chaos.report import print_table
-from tests.chaos.workloads import RULES, make_trivial, make_workloads
+from tests.chaos.workloads import RULES, SYSTEM_RULES, make_trivial, make_workloads
 from tests.chaos.world import World, open_world
 from tests.worker.drill_jobs import KIND
 
@@ -32,10 +32,13 @@ async def run(directory: Path, seed: int, seconds: float) -> int:
     """The exit code."""
     async with open_world(directory, seed) as world:
         world.provider.script(*RULES)
+        world.system.script(*SYSTEM_RULES)
         people = [await Person.register(world) for _ in range(2)]
         trivial = [await make_trivial(person) for person in people]
         findings = [await neighbours.burst(world, people[0], trivial[0], people[1], trivial[1])]
         await _all_ended(world)
+        world.provider.reset()
+        world.provider.script(*RULES)
         before = {row["id"] for row in await world.query("SELECT id FROM executions")}
 
         memory, scheduled, poison = await _reign(world, people, trivial[0], seed, seconds)
@@ -57,15 +60,15 @@ async def _reign(
         Office(person, await make_workloads(person, world.system.url), memory, random.Random(dice.random()))
         for person in people
     ]
-    began = datetime.now(UTC)
     triggers = [await _schedule(people[0], trivial, number) for number in range(_SCHEDULES)]
+    began = datetime.now(UTC)
     poison = {await _submit_poison(world, people[1]) for _ in range(_POISONS)}
     quiet = asyncio.Event()
     keeping = asyncio.create_task(world.keep_workers())
     answering = [asyncio.create_task(office.answer_inbox(quiet)) for office in offices]
     working = [asyncio.create_task(office.work(_PAUSE)) for office in offices]
 
-    await Chaos(world, RULES).reign(seconds)
+    await Chaos(world).reign(seconds)
     world.calm = True
 
     for office in offices:
@@ -84,14 +87,8 @@ async def _reign(
 
 
 async def _schedule(person: Person, workflow: str, number: int) -> str:
-    about = {
-        "kind": "schedule",
-        "name": f"Every minute {number}",
-        "cron": "* * * * *",
-        "time_zone": "UTC",
-        "missed": "all",
-        "inputs": {"topic": f"schedule-{number}"},
-    }
+    schedule = {"cron": "* * * * *", "missed": "all", "inputs": {"topic": f"schedule-{number}"}}
+    about = {"name": f"Every minute {number}", "kind": "schedule", "schedule": schedule}
     return await person.made(f"/workflows/{workflow}/triggers", about)
 
 

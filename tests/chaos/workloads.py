@@ -10,10 +10,17 @@ INPUTS = {"type": "object", "properties": {"topic": {"type": "string"}}, "requir
 CIRCLER = "Circler"
 BUDGET_CALLS = 4
 
+# A role that takes its time, so that many of its executions fill every worker.
+SLOW = "Slow"
+SLOW_MS = 800
+
 # The provider's script beside its faults.
 RULES: list[dict[str, Any]] = [
+    {"role": SLOW, "latency_ms": SLOW_MS},
     {"role": CIRCLER, "has_tools": True, "tool_calls": [{"name": "calculator", "arguments": {"expression": "1 + 1"}}]},
 ]
+# Long enough for a worker to die in the middle of an effect.
+SYSTEM_RULES: list[dict[str, Any]] = [{"behave": "echo", "seconds": 0.2}]
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ async def make_workloads(person: Person, system_url: str) -> Workloads:
 
 async def make_trivial(person: Person) -> str:
     """Takes a moment of a worker's place and nothing else."""
-    agent = await _agent(person, "Short")
-    return await _workflow(person, "trivial", [_task("short", agent, "Be short on {{ inputs.topic }}.")])
+    agent = await _agent(person, SLOW)
+    return await _workflow(person, "trivial", [_task("slow", agent, "Take your time for {{ inputs.topic }}.")])
 
 
 async def _agent(person: Person, role: str, **more: Any) -> str:

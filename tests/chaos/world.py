@@ -72,7 +72,8 @@ class World:
     dice: random.Random
     workers: list[Worker] = field(default_factory=list[Worker])
     faults: list[Fault] = field(default_factory=list[Fault])
-    rejected: dict[int, float] = field(default_factory=dict[int, float])
+    # By process: writes refused under an old epoch, and executions let go because the lease was lost.
+    refused: dict[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
     calm: bool = False
     _stopping: bool = False
 
@@ -126,14 +127,15 @@ class World:
         )
         return tuple(row["id"] for row in rows)
 
-    async def read_rejections(self) -> None:
-        """Writes that came under an old epoch, as every live worker has counted them."""
+    async def read_refusals(self) -> None:
+        """As every live worker has counted them by now."""
         for worker in self.workers:
             if worker.process is None or not worker.running:
                 continue
             with contextlib.suppress(OSError, TimeoutError, ValueError):
-                self.rejected[worker.process.pid] = await _metric(
-                    worker.port, "quarterdeck_ledger_writes_rejected_total"
+                self.refused[worker.process.pid] = (
+                    await _metric(worker.port, "quarterdeck_ledger_writes_rejected_total"),
+                    await _metric(worker.port, "quarterdeck_leases_lost_total"),
                 )
 
     # --- the database, from outside -----------------------------------------------------------------------
