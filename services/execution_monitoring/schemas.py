@@ -96,7 +96,7 @@ class ExecutionFilter:
     search: str | None = None
 
 
-def _filter(
+async def _filter(
     status: Annotated[list[ExecutionStatus], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
     kind: Annotated[list[ExecutionKind], Query(description="Any of these.", max_length=7)] = [],  # noqa: B006
     agent: Annotated[UUID | None, Query(description="The id of the agent that is tested.")] = None,

@@ -1,6 +1,9 @@
-"""What routes ask for: the caller, a permission, a session of the caller's tenant."""
+"""What routes ask for: the caller, a permission, a session of the caller's tenant.
 
-from collections.abc import AsyncGenerator, Callable
+All of them are coroutines, though few wait for anything: FastAPI runs any other kind in a thread, every time.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends
@@ -13,7 +16,7 @@ from shared.database.session import ReadSession, WriteSession
 from shared.web.resources import Resources, get_resources
 
 
-def get_principal(connection: HTTPConnection) -> Principal:
+async def get_principal(connection: HTTPConnection) -> Principal:
     principal = getattr(connection.state, "principal", None)
     if principal is None:
         raise NotAuthenticated
@@ -24,7 +27,7 @@ App = Annotated[Resources, Depends(get_resources)]
 Caller = Annotated[Principal, Depends(get_principal)]
 
 
-def get_person(principal: Caller) -> Principal:
+async def get_person(principal: Caller) -> Principal:
     """The caller, if he signed in himself; 403 for an API key, which acts for a person but is not one."""
     if principal.session_id is None:
         raise NotAllowed("An API key cannot do this: sign in.")
@@ -34,10 +37,10 @@ def get_person(principal: Caller) -> Principal:
 Person = Annotated[Principal, Depends(get_person)]
 
 
-def requires(permission: Permission) -> Callable[[Principal], Principal]:
+def requires(permission: Permission) -> Callable[[Principal], Awaitable[Principal]]:
     """`Annotated[Principal, Depends(requires(Permission.X))]`: the caller, or 403."""
 
-    def check(principal: Caller) -> Principal:
+    async def check(principal: Caller) -> Principal:
         if not principal.may(permission):
             raise NotAllowed
         return principal

@@ -82,5 +82,5 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
         await database.close()
 
 
-def get_resources(connection: HTTPConnection) -> Resources:
+async def get_resources(connection: HTTPConnection) -> Resources:
     return connection.app.state.resources

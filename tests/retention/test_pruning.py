@@ -162,8 +162,9 @@ async def _kill_who_waits(history: History) -> None:
         WHERE query LIKE 'SELECT * FROM ledger_prune%' AND wait_event_type = 'Lock'
     """
     async with asyncio.timeout(10):
-        while not await history.view.connection.fetch(kill):  # noqa: ASYNC110 - Postgres tells nobody
+        while not await history.view.connection.fetch(kill):
             await asyncio.sleep(0.01)
+            await history.view.run("SELECT pg_stat_clear_snapshot()")
 
 
 # --- what readers see ------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from shared.kit.json import JsonObject
 _MIB = 1024 * 1024
 _READY = b"+"
 _DYING = 2.0
+_PRINTED_IN_ERRORS = 4000
 # What the kernel ends a process with that has used up its CPU time, as bwrap tells it.
 _CPU_SPENT = frozenset((128 + 24, 128 + 9))
 _INSTALL = "install bubblewrap 0.7 or newer on the workers (Debian, Ubuntu: apt-get install bubblewrap)"
@@ -246,7 +247,8 @@ def _too_large(did: str, most: int | None, printed: str = "") -> CallFailed:
 
 
 def _failure(message: str, code: str, printed: str, details: JsonObject | None = None) -> CallFailed:
-    told: JsonObject = {**(details or {}), **({"printed": printed} if printed else {})}
+    # Errors stand in lists too: of what was printed, the end is what helps.
+    told: JsonObject = {**(details or {}), **({"printed": printed[-_PRINTED_IN_ERRORS:]} if printed else {})}
     return CallFailed(message, code=code, source="code", retryable=False, details=told)
 
 

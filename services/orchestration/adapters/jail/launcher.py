@@ -17,6 +17,7 @@ _EXPECTED = frozenset(("python", "lib", "lib64", "dev", "tmp", "launcher.py"))
 _NOBODY = 65534
 _FRAMES = 20
 _LONGEST = 2000
+_LINE = 200
 _NO_REPORT = 70
 
 
@@ -95,7 +96,7 @@ def _told(error: BaseException, lines: list[str]) -> dict[str, Any]:
         frames = [(error.lineno or 1, "<module>")]
     shown = frames if len(frames) <= _FRAMES else frames[: _FRAMES // 2] + frames[-_FRAMES // 2 :]
     text = "".join(
-        f"  line {number}, in {name}\n    {_cut(lines[number - 1].strip()) if number <= len(lines) else ''}\n"
+        f"  line {number}, in {name}\n    {lines[number - 1].strip()[:_LINE] if number <= len(lines) else ''}\n"
         for number, name in shown
     )
     try:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from services.orchestration.adapters.ledger import cutting
 from services.orchestration.engine.ports import (
     CallRecord,
     Child,
@@ -186,6 +187,8 @@ def _event(execution_id: UUID, event: EventRecord) -> EncodedEvent:
     where = None if step is None else {"node": step.node, "path": step.path, "attempt": step.attempt}
     line: dict[str, Any] = {"type": event.type, "at": event.at.astimezone(UTC), "step": where, "data": event.data}
     text = dump_storable(line)[1:]
+    if len(text) > cutting.MOST_BYTES:
+        text = dump_storable({**line, "data": cutting.cut(event.data)})[1:]
     # The row is the line with its step spelled out: what ledger_write does not ask for it does not read.
     spelled = dump_storable({"execution_id": execution_id, **(where or {})})[1:-1]
     return EncodedEvent(row=spelled + b"," + text, shown=text)

@@ -1,4 +1,4 @@
-"""How long what is kept, and large payloads apart from hot rows."""
+"""How long what is kept."""
 
 from pathlib import Path
 
@@ -31,14 +31,6 @@ _LOWER = """SELECT t.id, least(
                     t.max_running, (SELECT p.max_running FROM execution_policies p WHERE p.tenant_id = t.id)
                 ) AS max_running, ("""
 
-# What is as large as users make it. Where the server has it, lz4 takes a fraction of the time of its default.
-_LARGE = (
-    ("executions", ("spec", "inputs", "output")),
-    ("task_executions", ("input", "output")),
-    ("calls", ("request", "response")),
-    ("execution_events", ("data",)),
-)
-
 
 def upgrade() -> None:
     _create_policies()
@@ -60,7 +52,6 @@ def upgrade() -> None:
     for _, signature in _INNER_FUNCTIONS:
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM {APP_ROLE}")
     _replace_claim(_OPERATORS, _LOWER)
-    _compress("lz4")
 
 
 def _create_policies() -> None:
@@ -102,27 +93,7 @@ def _replace_claim(old: str, new: str) -> None:
     op.execute(text.replace(old, new))
 
 
-def _compress(method: str) -> None:
-    alterations = "; ".join(
-        f"ALTER TABLE {table} ALTER COLUMN {column} SET COMPRESSION {method}"
-        for table, columns in _LARGE
-        for column in columns
-    )
-    op.execute(
-        f"""
-        DO $$ BEGIN
-            IF EXISTS (
-                SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND '{method}' = ANY (enumvals)
-            ) OR '{method}' = 'default' THEN
-                {alterations};
-            END IF;
-        END $$
-        """
-    )
-
-
 def downgrade() -> None:
-    _compress("default")
     _replace_claim(_OPERATORS, _OPERATORS)
     for _, signature in (_PRUNE, *reversed(_INNER_FUNCTIONS)):
         op.execute(f"DROP FUNCTION {signature}")
