@@ -17,6 +17,8 @@ PUBLIC = {
     "POST /api/v1/auth/refresh-token",
     "POST /api/v1/auth/logout",
     "GET /.well-known/jwks.json",
+    # Its deliveries are signed.
+    "POST /api/v1/hooks/{token}",
 }
 # Answers of these do not end by themselves.
 STREAMS = ("/events", "/inbox/stream")
@@ -31,6 +33,8 @@ GRAPH = {
 
 TOOL = {"name": "look", "description": "Looks.", "effect": "read", "config": {"url": "https://tool.invalid/"}}
 CONNECTION = {"name": "Shop", "host": "tool.invalid", "kind": "bearer", "secret": "canary-of-a-connection"}
+TRIGGER = {"name": "Hook", "kind": "webhook", "webhook": {}}
+ENDPOINT = {"url": "https://endpoint.invalid/"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ async def belongings(product: Product, client: Client) -> Belongings:
     budget = await client.post("/budgets", {"name": "B", "scope": "tenant", "period": "day", "calls": 10**6})
     connection = await client.post("/connections", CONNECTION)
     tool = await client.post("/tools", TOOL)
+    trigger = await client.post(f"/workflows/{workflow}/triggers", TRIGGER)
+    endpoint = await client.post("/webhook-endpoints", ENDPOINT)
+    delivery = await client.post(f"/webhook-endpoints/{endpoint['id']}/test")
     return Belongings(
         {
             "tenant_id": tenant,
@@ -87,6 +94,10 @@ async def belongings(product: Product, client: Client) -> Belongings:
             "budget_id": budget["id"],
             "connection_id": connection["id"],
             "tool_id": tool["id"],
+            "trigger_id": trigger["id"],
+            "token": trigger["url"].rsplit("/", 1)[1],
+            "endpoint_id": endpoint["id"],
+            "delivery_id": delivery["id"],
             "number": "1",
         }
     )
@@ -202,6 +213,11 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
             }
         },
         "POST /api/v1/executions": {"json": {"workflow_id": ids["workflow_id"], "inputs": {}}},
+        "POST /api/v1/workflows/{workflow_id}/triggers": {"json": TRIGGER},
+        "PUT /api/v1/triggers/{trigger_id}": {"json": TRIGGER},
+        "POST /api/v1/triggers/preview": {"json": {"cron": "0 3 * * *"}},
+        "POST /api/v1/webhook-endpoints": {"json": {**ENDPOINT, "workflow_ids": [ids["workflow_id"]]}},
+        "PUT /api/v1/webhook-endpoints/{endpoint_id}": {"json": ENDPOINT},
         "POST /api/v1/inbox/{item_id}/respond": {"json": {"action": "accept"}},
         "POST /api/v1/inbox/respond": {"json": {"ids": [ids["item_id"]], "action": "accept"}},
         "POST /api/v1/inbox/mark-read": {"json": {"ids": [ids["item_id"]]}},
