@@ -47,9 +47,10 @@ async def stream_events(
 
     An event is `{"seq", "type", "at", "step": {"node", "path", "attempt"} | null, "data": {...}}`. The types are
     `execution.status`, `step.started`, `step.finished`, `step.skipped`, `step.waiting`, `message.delta`,
-    `reasoning.delta`, `tool.call`, `tool.result`, `usage`, `log` and, as the last one, `done`. What is large in `data` is cut and named under `truncated`; it is
-    whole in the execution, its steps and its calls. If some of the events were removed by the tenant's policy, the first
-    line is of type `pruned` and says which kinds, before which `seq`. A WebSocket at `/executions/{execution_id}/ws` sends the same, one event a message, and takes `after` too.
+    `reasoning.delta`, `tool.call`, `tool.result`, `usage`, `log` and, as the last one, `done`. What is large in `data`
+    is cut, and named under `truncated`: it is whole in the execution, its steps and its calls. If some events were
+    removed by the tenant's policy, the first line is of type `pruned`; it says which kinds, and before which `seq`.
+    A WebSocket at `/executions/{execution_id}/ws` sends the same, one event a message, and takes `after` too.
     """
     admission = Admission(caller, authorization, Permission.EXECUTIONS_READ)
     watch = Watch(admission, execution_id, after if last_event_id is None else last_event_id)
