@@ -36,6 +36,7 @@ from services.orchestration.engine.ports import (
 )
 from services.orchestration.engine.recorder import StepRecorder
 from services.orchestration.engine.scopes import current_scope
+from shared.kit import failpoints
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
 from shared.kit.json import Json, JsonObject, content_hash
@@ -328,7 +329,11 @@ class AttemptJournal:
 
     async def _recorded(self, record: CallRecord, make: Make[T]) -> T:
         try:
+            if failpoints.armed:
+                await failpoints.reach("call.before")
             result, answered = await make(record.key)
+            if failpoints.armed:
+                await failpoints.reach("call.made")
         except CallFailed as failure:
             # Whatever the other side says: what must not be made twice is not tried again.
             failure.retryable = failure.retryable and record.effect is not Effect.ONCE

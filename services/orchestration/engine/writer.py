@@ -20,6 +20,7 @@ from services.orchestration.engine.ports import (
     Transition,
     WaitRecord,
 )
+from shared.kit import failpoints
 
 LINGER = 0.005
 
@@ -129,13 +130,22 @@ class LedgerWriter:
                 gathered, self._gathered = self._gathered, _Gathered()
                 posted = self._posted
                 self._stop_timer()
-                await self._ledger.write(gathered.batch())
+                await self._write_batch(gathered.batch())
                 self._durable = posted
                 self._wake()
         except BaseException as broken:  # noqa: BLE001  # whatever it is, the run must hear of it
             self._break(broken)
         finally:
             self._task = None
+
+    async def _write_batch(self, batch: LedgerBatch) -> None:
+        if not failpoints.armed:
+            await self._ledger.write(batch)
+            return
+        kind = "write" if batch.transition is None else "end"
+        await failpoints.reach(f"ledger.{kind}.before")
+        await self._ledger.write(batch)
+        await failpoints.reach(f"ledger.{kind}.after")
 
     def _wake(self) -> None:
         waiting: list[tuple[int, asyncio.Future[None]]] = []

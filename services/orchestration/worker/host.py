@@ -24,6 +24,7 @@ from services.orchestration.engine.ports import (
 )
 from services.orchestration.worker import metrics
 from services.orchestration.worker.holdings import Held, Holdings, Runner
+from shared.kit import failpoints
 from shared.kit.clock import utcnow
 from shared.kit.logging import get_logger
 
@@ -185,6 +186,8 @@ class Host:
     async def _release(self, claim: Claim, ledger: PostgresLedger, within: float) -> None:
         try:
             async with asyncio.timeout(within):
+                if failpoints.armed:
+                    await failpoints.reach("worker.release")
                 await ledger.release()
         except (Superseded, asyncpg.PostgresError, *AWAY) as error:
             log.warning("not handed over", execution_id=str(claim.id), error=repr(error))

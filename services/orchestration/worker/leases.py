@@ -14,6 +14,7 @@ from services.orchestration.adapters.ledger.connections import AWAY
 from services.orchestration.worker import metrics
 from services.orchestration.worker.holdings import Held, Holdings
 from shared.executions.events import LOOK_CHANNEL
+from shared.kit import failpoints
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
@@ -56,6 +57,8 @@ class Heartbeat:
         if not asked:
             return True
         sent_at = self._clock()
+        if failpoints.armed:
+            await failpoints.reach("worker.heartbeat")
         try:
             answer = await self._claims.renew(asked)
         except (asyncpg.PostgresError, *AWAY) as error:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.orchestration.adapters.ledger.connections import Connections, Row
 from shared.database.tables.ledger import EventRow
+from shared.kit import failpoints
 from shared.kit.json import JsonObject
 from shared.workflow.states import Origin
 from shared.workflow.version import ENGINE_VERSION
@@ -82,6 +83,8 @@ class Claims:
         )
         if not taken:
             return []
+        if failpoints.armed:
+            await failpoints.reach("claim.taken")
         # They are ours already: given up here, they would count as lost to a dead worker.
         opened = await self._connections.fetch_persistently(
             "SELECT * FROM ledger_load($1, $2)",
@@ -89,6 +92,8 @@ class Claims:
             [row["epoch"] for row in taken],
             within=self._lease / 2,
         )
+        if failpoints.armed:
+            await failpoints.reach("claim.opened")
         by_id = {row["id"]: row for row in opened}
         return [_claim(row, by_id[row["id"]]) for row in taken if row["id"] in by_id]
 

@@ -16,6 +16,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from services.orchestration.adapters.ledger.connections import AWAY, FIRST_PAUSE, LONGEST_PAUSE, Connections, Row
 from services.orchestration.adapters.ledger.encoding import EncodedWrite, parameters, shown
 from services.orchestration.engine.ports import Superseded
+from shared.kit import failpoints
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
@@ -104,7 +105,7 @@ class GroupWriter:
         sent = parameters([each.write for each in group])
         while True:
             try:
-                return await self._connections.fetch(_WRITE, tenant_id, *sent)
+                return await self._sent(tenant_id, sent)
             except AWAY as error:
                 if all(each.done.done() for each in group):
                     return ()
@@ -112,6 +113,14 @@ class GroupWriter:
                     log.warning("a ledger write is sent again", error=repr(error), writes=len(group))
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _sent(self, tenant_id: UUID, sent: tuple[bytes | None, ...]) -> Sequence[Row]:
+        if failpoints.armed:
+            await failpoints.reach("ledger.commit.before")
+        rows = await self._connections.fetch(_WRITE, tenant_id, *sent)
+        if failpoints.armed:
+            await failpoints.reach("ledger.commit.after")
+        return rows
 
     def _settle(self, tenant_id: UUID, group: Sequence[_Waiting], rows: Sequence[Row]) -> None:
         written = {row["id"]: row for row in rows}
