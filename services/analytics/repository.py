@@ -1,4 +1,9 @@
-"""Everything is counted by the executions created in the period, so that the reports agree with one another."""
+"""Everything is counted by the executions created in the period, so that the reports agree with one another.
+
+An execution that another one started is part of that: it is not counted beside it, nor timed. What it used is its own,
+so sums of tokens, cost and calls are over all executions, and nothing is in them twice: calls that an execution took
+over from the one that it was made of were paid there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +21,7 @@ from shared.database.tables.workflows import Workflow
 from shared.workflow.states import CallStatus, ExecutionStatus
 
 _ENDED = [status.value for status in ExecutionStatus if status.ended]
+_TOP_LEVEL = ExecutionRow.parent_id.is_(None)
 _RAN = ExecutionRow.status.in_(_ENDED) & ExecutionRow.started_at.is_not(None) & ExecutionRow.finished_at.is_not(None)
 
 
@@ -23,7 +29,7 @@ async def counts(session: ReadSession, period: Period) -> Sequence[RowMapping]:
     """How many executions there are of each status and kind: `status`, `kind`, `count`."""
     statement = (
         select(ExecutionRow.status, ExecutionRow.kind, func.count().label("count"))
-        .where(*_created_in(period))
+        .where(*_created_in(period), _TOP_LEVEL)
         .group_by(ExecutionRow.status, ExecutionRow.kind)
     )
     return (await session.execute(statement)).mappings().all()
@@ -38,9 +44,9 @@ async def totals(session: ReadSession, period: Period) -> RowMapping:
         _sum(ExecutionRow.call_count).label("calls"),
         func.count(ExecutionRow.workflow_id.distinct()).label("workflows"),
         func.count(ExecutionRow.agent_id.distinct()).label("agents"),
-        _percentile(0.5, duration, _RAN).label("p50"),
-        _percentile(0.95, duration, _RAN).label("p95"),
-        func.coalesce(func.max(duration).filter(_RAN), 0).label("longest"),
+        _percentile(0.5, duration, _RAN & _TOP_LEVEL).label("p50"),
+        _percentile(0.95, duration, _RAN & _TOP_LEVEL).label("p95"),
+        func.coalesce(func.max(duration).filter(_RAN & _TOP_LEVEL), 0).label("longest"),
     ).where(*_created_in(period))
     return (await session.execute(statement)).mappings().one()
 
@@ -86,7 +92,7 @@ async def usage(session: ReadSession, period: Period, grouping: Grouping, limit:
         )
         .join_from(CallRow, ExecutionRow, ExecutionRow.id == CallRow.execution_id)
         .join(group.table, group.table.id == group.key, isouter=True)
-        .where(*_created_in(period))
+        .where(*_created_in(period), CallRow.copied.is_(False))
         .group_by(group.key)
         .order_by(func.sum(CallRow.cost).desc(), func.count().desc(), group.key.nulls_last())
         .limit(limit)
@@ -98,7 +104,7 @@ async def usage_totals(session: ReadSession, period: Period) -> RowMapping:
     statement = (
         select(*_usage_columns())
         .join_from(CallRow, ExecutionRow, ExecutionRow.id == CallRow.execution_id)
-        .where(*_created_in(period))
+        .where(*_created_in(period), CallRow.copied.is_(False))
     )
     return (await session.execute(statement)).mappings().one()
 

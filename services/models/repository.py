@@ -120,7 +120,7 @@ async def usage_by_day(
         )
         # The tenant is named, though the policy would see to it, to meet the index.
         .where(CallRow.tenant_id == tenant_id, CallRow.model_id == model_id)
-        .where(CallRow.started_at >= start, CallRow.started_at < end)
+        .where(CallRow.started_at >= start, CallRow.started_at < end, CallRow.copied.is_(False))
         .group_by(day)
         .order_by(day)
     )

@@ -56,13 +56,16 @@ class _Way:
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """What lies below a graph: the workflows, and how deep they are nested."""
+    """What lies below a graph: the workflows, how deep they are nested, and whether one was found where it must not
+    be."""
 
     ids: frozenset[UUID] = frozenset()
     height: int = 0
+    refused: bool = False
 
-    def over(self, below: "_Extent", workflow_id: UUID) -> "_Extent":
-        return _Extent(self.ids | below.ids | {workflow_id}, max(self.height, below.height + 1))
+    def over(self, below: "_Extent", workflow_id: UUID, *, refused: bool) -> "_Extent":
+        ids = self.ids | below.ids | {workflow_id}
+        return _Extent(ids, max(self.height, below.height + 1), self.refused or below.refused or refused)
 
 
 @dataclass(slots=True)
@@ -108,8 +111,9 @@ class _Reading:
             versions[node["id"]] = found.version
             self.problems += _input_problems(node, found, way)
             below = await self._take(found, way, node["id"])
-            extent = extent.over(below, found.id)
-            self._check_place(found, below, way, node["id"])
+            # Told once, where it is found, and not at every level above.
+            refused = not below.refused and self._is_out_of_place(found, below, way, node["id"])
+            extent = extent.over(below, found.id, refused=refused)
         return _pinned(graph, versions), extent
 
     async def _find_for(self, node: JsonObject, way: _Way) -> _Found | None:
@@ -166,16 +170,18 @@ class _Reading:
             **parts_of(pool),
         }
 
-    def _check_place(self, found: _Found, below: _Extent, way: _Way, node: str) -> None:
-        """Whether it may stand here, below these workflows."""
+    def _is_out_of_place(self, found: _Found, below: _Extent, way: _Way, node: str) -> bool:
+        """Whether it must not stand here, below these workflows; says why."""
+        names = " -> ".join([*way.names, found.name])
         if found.id in way.ids or below.ids.intersection(way.ids):
-            names = " -> ".join([*way.names, found.name])
             message = f"workflows would start one another without end: {names}"
             self._complain(way, node, "workflow_circle", "workflow_id", message)
-        elif way.depth + 1 + below.height > MAX_DEPTH:
-            names = " -> ".join([*way.names, found.name])
+            return True
+        if way.depth + 1 + below.height > MAX_DEPTH:
             message = f"workflows are nested more than {MAX_DEPTH} deep, by way of {names}"
             self._complain(way, node, "workflow_too_deep", "workflow_id", message)
+            return True
+        return False
 
     def _complain(self, way: _Way, node: str, code: str, field_: str, message: str) -> None:
         self.problems.append(_problem(way, node, code, field_, message))

@@ -213,6 +213,8 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
             }
         },
         "POST /api/v1/executions": {"json": {"workflow_id": ids["workflow_id"], "inputs": {}}},
+        "PATCH /api/v1/executions/{execution_id}": {"json": {"priority": 1}},
+        "POST /api/v1/executions/{execution_id}/fork": {"json": {"from": {"node": "n"}}},
         "POST /api/v1/workflows/{workflow_id}/triggers": {"json": TRIGGER},
         "PUT /api/v1/triggers/{trigger_id}": {"json": TRIGGER},
         "POST /api/v1/triggers/preview": {"json": {"cron": "0 3 * * *"}},
