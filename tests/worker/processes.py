@@ -17,6 +17,7 @@ import httpx
 from cli.stack.ports import find_free
 from shared.database.session import Scope
 from shared.executions.cancel import cancel
+from shared.executions.pause import pause, resume
 from shared.executions.submit import Ring, submit
 from shared.kit.settings import Settings
 from shared.tasks.doorbell import WAKE_QUEUE
@@ -98,12 +99,19 @@ class Yard:
     async def start_many(self, count: int, **environment: str) -> list[Process]:
         return list(await asyncio.gather(*(self.start(**environment) for _ in range(count))))
 
-    async def submit(self, steps: int = 1, seconds: float = 0.1, ring: Ring | None = None, **spec: Any) -> UUID:
-        """Queues a drill, as a service would: committed, then rung for."""
+    async def submit(
+        self,
+        steps: int = 1,
+        seconds: float = 0.1,
+        ring: Ring | None = None,
+        limited_by: UUID | None = None,
+        **spec: Any,
+    ) -> UUID:
+        """Queues a drill, as a service would: committed, then rung for. `limited_by` is a workflow with a limit."""
         resources = self.platform.resources
         given = {"steps": steps, "seconds": seconds, "journal": str(self.directory / "journal"), **spec}
         async with resources.database.write(Scope(self.account.tenant_id)) as session:
-            asked = submission(self.account, kind=KIND, lane=LANE, spec=given)
+            asked = submission(self.account, kind=KIND, lane=LANE, spec=given, concurrency_key=limited_by)
             return (await submit(session, asked, ring or resources.doorbell.ring)).id
 
     def begun(self) -> Counter[tuple[UUID, int]]:
@@ -121,18 +129,31 @@ class Yard:
         await eventually(so_many, within=30)
 
     async def running(self, *ids: UUID) -> None:
-        """Waits until all these run."""
-
-        async def all_run() -> bool:
-            return all([await self.status(id_) == "running" for id_ in ids])
-
-        await eventually(all_run)
+        await self.has_status("running", *ids)
 
     async def ask_to_cancel(self, execution_id: UUID) -> str:
         """As the API does; gives the status after that."""
         resources = self.platform.resources
         async with resources.database.write(Scope(self.account.tenant_id)) as session:
             return (await cancel(session, execution_id, resources.redis)).status
+
+    async def pause(self, execution_id: UUID) -> str:
+        resources = self.platform.resources
+        async with resources.database.write(Scope(self.account.tenant_id)) as session:
+            return (await pause(session, execution_id, resources.redis)).status
+
+    async def resume(self, execution_id: UUID) -> str:
+        resources = self.platform.resources
+        async with resources.database.write(Scope(self.account.tenant_id)) as session:
+            return (await resume(session, execution_id, resources.redis, resources.doorbell.ring)).status
+
+    async def has_status(self, status: str, *ids: UUID, within: float = 10) -> None:
+        """Waits until all these have it."""
+
+        async def all_have_it() -> bool:
+            return all([await self.status(id_) == status for id_ in ids])
+
+        await eventually(all_have_it, within)
 
     async def status(self, execution_id: UUID) -> str:
         return (await self.view.execution(execution_id))["status"]
@@ -171,6 +192,11 @@ class Yard:
             if each.process.returncode is None:
                 each.process.kill()
             await each.process.wait()
+
+
+async def busiest(workers: Sequence[Process]) -> Process:
+    load = {await worker.executions(): worker for worker in workers}
+    return load[max(load)]
 
 
 @asynccontextmanager

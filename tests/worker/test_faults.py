@@ -9,12 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.kit.clock import utcnow
-from tests.worker.processes import LEASE, Process, Yard, eventually
-
-
-async def _busiest(workers: list[Process]) -> Process:
-    load = {await worker.executions(): worker for worker in workers}
-    return load[max(load)]
+from tests.worker.processes import LEASE, Yard, busiest, eventually
 
 
 async def test_kill_9_in_mid_run_loses_nothing_and_repeats_nothing_recorded(yard: Yard) -> None:
@@ -31,7 +26,7 @@ async def test_kill_9_in_mid_run_loses_nothing_and_repeats_nothing_recorded(yard
     for kill in (1, 2):
         await yard.have_begun(15 * kill)
         await asyncio.sleep(chance.uniform(0, 0.3))
-        victim = await _busiest(workers)
+        victim = await busiest(workers)
         victim.signal(signal.SIGKILL)
         assert await victim.ended(5) == -signal.SIGKILL
         kills.append(utcnow())
@@ -124,7 +119,7 @@ async def test_a_rolling_restart_loses_and_repeats_nothing(yard: Yard) -> None:
     ids = [await yard.submit(steps=8, seconds=1) for _ in range(12)]
     await yard.running(*ids)
     while len(workers) > 1:
-        old = await _busiest(workers)
+        old = await busiest(workers)
         workers.remove(old)
         old.signal(signal.SIGTERM)
         assert await old.ended(5) == 0
