@@ -97,6 +97,15 @@ async def test_an_update_replaces_everything(client: httpx.AsyncClient, ada: Acc
     assert changed["updated_at"] > kept["updated_at"]
 
 
+async def test_only_tools_that_an_agent_has_can_need_approval(
+    client: httpx.AsyncClient, ada: Account, things: Things
+) -> None:
+    model = await things.model(ada)
+    wanted = body(model, tools=["calculator"], approve_tools=["calculator", "knowledge_search", "shell"])
+    refused = await client.post(AGENTS, json=wanted, headers=ada.headers)
+    assert problems(refused) == {"approve_tools.1": "tool_not_given", "approve_tools.2": "tool_not_given"}
+
+
 async def test_a_refused_update_changes_nothing(client: httpx.AsyncClient, ada: Account, things: Things) -> None:
     kept = await make(client, ada, await things.model(ada))
 
@@ -114,9 +123,11 @@ async def test_a_clone_is_an_agent_of_its_own(client: httpx.AsyncClient, ada: Ac
         await things.model(ada),
         name="N" * 200,
         tools=["calculator"],
+        approve_tools=["calculator", "knowledge_search"],
         knowledge_base_ids=[str(base)],
         suggested_prompts=["Hello"],
     )
+    assert kept["approve_tools"] == ["calculator", "knowledge_search"]
     editor = await client.post(f"{AGENTS}/{kept['id']}/clone", headers=ada.headers)
     named = await client.post(f"{AGENTS}/{kept['id']}/clone", json={"name": "Twin"}, headers=ada.headers)
 

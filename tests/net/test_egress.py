@@ -210,6 +210,25 @@ async def test_credentials_stay_with_their_origin(inside: tuple[int, list[str]])
     assert b"X-Kept" in answer.body
 
 
+async def test_a_credential_stays_with_its_origin_whatever_its_header_is_called(inside: tuple[int, list[str]]) -> None:
+    port, _ = inside
+    policy = EgressPolicy(["a.example:*", "b.example:*"])
+    names = Names({"a.example": ["127.0.0.1"], "b.example": ["127.0.0.1"]})
+    given = {"X-Shop-Token": "s3cret", "X-Shop-Session": "s3cret", "Api_Key": "s3cret", "Private-Auth": "s3cret"}
+    for target, stays in (("b.example", False), ("a.example", True)):
+        url = f"http://a.example:{port}/to?url=http://{target}:{port}/headers"
+        answer = await _try(url, policy, names, headers=given, credentials={"X-Odd": "0dd"})
+        assert (answer.body.count(b"s3cret"), b"0dd" in answer.body) == ((4, True) if stays else (0, False))
+
+
+async def test_redirects_and_slow_bodies_share_one_deadline(inside: tuple[int, list[str]]) -> None:
+    port, asked = inside
+    url = f"http://127.0.0.1:{port}/to?url=http://127.0.0.1:{port}/slow"
+    with pytest.raises(FetchFailed, match=r"within 0\.5 s"):
+        await _try(url, EgressPolicy(["127.0.0.1:*"]), Names({}), limits=Limits(timeout=0.5))
+    assert asked == ["/to", "/slow"]
+
+
 async def test_size_time_and_redirects_are_bounded(inside: tuple[int, list[str]]) -> None:
     port, _ = inside
     policy = EgressPolicy(["127.0.0.1:*"])

@@ -47,6 +47,49 @@ def only(found: JsonObject, references: References = REFERENCES) -> Problem:
     return problem
 
 
+def test_tools_and_requests() -> None:
+    known = References(tools={"look"}, connections={BASE})
+    look = {"id": "t", "type": "tool", "config": {"tool": "look", "arguments": {"n": "inputs.n"}}}
+    ask = {
+        "id": "h",
+        "type": "http",
+        "config": {"url": "https://x/{{ nodes.t.output.text }}", "connection_id": str(BASE)},
+    }
+    both = graph(look, ask, edges=[("t", "h")])
+    assert problems(both, known) == []
+    assert {(p.node, p.field, p.code) for p in problems(both, References())} == {
+        ("t", "tool", "tool_unknown"),
+        ("h", "connection_id", "connection_unknown"),
+    }
+    gone = References(agents={AGENT: MODEL}, models={MODEL}, missing_tools={AGENT: ("gone",)})
+    found = only(graph(task()), gone)
+    assert (found.node, found.field, found.code) == ("a", "agent_id", "tool_missing")
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({}, "url"),
+        ({"url": ""}, "url"),
+        ({"url": "{{ 1 + }}"}, "url"),
+        ({"url": "x", "headers": {"X-A": "{{ nodes.no.output }}"}}, "headers.X-A"),
+        ({"url": "x", "headers": {"Host": "y"}}, "headers.Host.[key]"),
+        ({"url": "x", "query": {"q": "{{ inputs.n"}}, "query.q"),
+        ({"url": "x", "method": "POST", "json": "1 +"}, "json"),
+        ({"url": "x", "method": "POST", "json": "1", "body": "2"}, None),
+        ({"url": "x", "json": "1"}, None),
+        ({"url": "x", "method": "TRACE"}, "method"),
+        ({"url": "x", "effect": "twice"}, "effect"),
+        ({"url": "x", "timeout_ms": 0}, "timeout_ms"),
+        ({"url": "x", "max_bytes": 10**9}, "max_bytes"),
+        ({"url": "x", "json_value": "1"}, "json_value"),
+    ],
+)
+def test_a_request_that_cannot_be_made_names_its_field(config: JsonObject, field: str | None) -> None:
+    found = only(graph({"id": "h", "type": "http", "config": config}))
+    assert (found.node, found.field, found.severity) == ("h", field, Severity.ERROR)
+
+
 def test_a_sound_graph_has_no_problems() -> None:
     sound = graph(
         task("research", description="About {{ inputs.topic }}"),

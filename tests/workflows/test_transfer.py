@@ -18,6 +18,7 @@ from services.workflows.transfer.upload import unzip
 from shared.database.tables.agents import Agent
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.ledger import ExecutionRow
+from shared.database.tables.tools import Connection, Tool
 from shared.kit.ids import new_id
 from tests.support.platform import Platform
 from tests.workflows.conftest import TRIVIAL, Tenant, agent_graph
@@ -380,6 +381,62 @@ async def test_a_workflow_moves_to_another_tenant(here: Tenant, there: Tenant) -
     async with there.platform.resources.database.read(there.scope) as session:
         row = await session.get_one(ExecutionRow, UUID(execution["id"]))
     assert row.spec["agents"][str(their_agent.id)]["knowledge_base_ids"] == [str(their_base)]
+
+
+async def test_own_tools_and_connections_are_found_by_name_at_the_other_tenant(here: Tenant, there: Tenant) -> None:
+    """What is theirs alone is reported; nothing of a credential is carried along."""
+    for name in ("order", "look"):
+        await own_tool(here, name)
+    await own_tool(there, "order")
+    shop, mail = await connection(here, "Shop"), await connection(here, "Mail")
+    their_shop = await connection(there, "Shop")
+    await connection(there, "Mail", "other.example")
+    agent = await here.agent(tools=("order", "look"), approve_tools=("order", "look"))
+    graph = agent_graph(agent)
+    for id_, each in (("shop", shop), ("mail", mail)):
+        config = {"url": "https://shop.example/", "connection_id": str(each)}
+        graph["nodes"].append({"id": id_, "type": "http", "config": config})
+    made = await here.workflow(graph)
+    exported = await here.get(f"/workflows/{made['id']}/export")
+    assert "canary" not in json.dumps(exported)
+
+    moved = await there.post("/workflows/import", {"files": exported["files"]})
+
+    (their_agent,) = await agents_of(there)
+    assert (their_agent.tools, their_agent.approve_tools) == (["order"], ["order"])
+    configs = {node["id"]: node["config"] for node in moved["workflow"]["graph"]["nodes"]}
+    assert configs["shop"]["connection_id"] == str(their_shop)
+    assert {(i["code"], i["where"]) for i in moved["report"]["missing"]} == {
+        ("tool_missing", "agents.writer.tools"),
+        ("connection_missing", "connections.Mail"),
+    }
+    problems = [(p["node"], p["field"]) for p in moved["workflow"]["problems"] if p["severity"] == "error"]
+    assert problems == [("mail", "connection_id")]
+
+
+async def own_tool(tenant: Tenant, name: str) -> None:
+    async with tenant.platform.resources.database.write(tenant.scope) as session:
+        session.add(
+            Tool(
+                tenant_id=tenant.account.tenant_id,
+                name=name,
+                description="d",
+                parameters={"type": "object"},
+                effect="read",
+                needs_approval=False,
+                kind="http",
+                config={"url": "https://shop.example/"},
+            )
+        )
+
+
+async def connection(tenant: Tenant, name: str, host: str = "shop.example") -> UUID:
+    row = Connection(
+        id=new_id(), tenant_id=tenant.account.tenant_id, name=name, host=host, kind="bearer", secret=b"canary"
+    )
+    async with tenant.platform.resources.database.write(tenant.scope) as session:
+        session.add(row)
+    return row.id
 
 
 async def test_a_model_that_is_not_there_is_replaced_and_told(here: Tenant, there: Tenant) -> None:
