@@ -101,8 +101,9 @@ class Deliveries:
                     claimed = await self._claim(http)
                     await asyncio.sleep(_BREATH if claimed else _INTERVAL * random.uniform(0.5, 1.5))
             finally:
-                for task in self._sending:
+                for task in list(self._sending):
                     task.cancel()
+                await asyncio.gather(*self._sending, return_exceptions=True)
 
     async def _claim(self, http: aiohttp.ClientSession) -> int:
         try:
