@@ -143,7 +143,7 @@ class Worker:
             hints=LookHints(self._redis, holdings, heartbeat),
             reaper=Reaper(claims, heartbeat, self._redis, self._doorbell.ring, lease, time.time),
             sweeper=sweeper,
-            pruner=Pruner(control),
+            pruner=Pruner(writes),
         )
 
 
