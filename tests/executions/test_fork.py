@@ -321,3 +321,88 @@ async def test_a_priority_can_be_changed_until_the_execution_runs(ada: Client, p
     assert await refused(ada, path, {"priority": 3}, "PATCH") == (409, "execution_ended")
     assert await refused(ada, path, {"priority": 11}, "PATCH") == (422, "invalid")
     assert await refused(ada, path, {}, "PATCH") == (422, "invalid")
+
+
+# --- bodies, and those who wait ---------------------------------------------------------------------------
+
+
+async def rounds(client: Client) -> str:
+    """For each of two items three rounds, and something after every item and after all."""
+    agent = await client.agent("Writer")
+    say = task("say", agent, "Say {{ item }} {{ iteration.index }}")
+    loop = {"until": "iteration.index == 2", "body": {"nodes": [say], "edges": []}}
+    inner = [{"id": "rounds", "type": "loop", "config": loop}, task("sum", agent, "Sum {{ item }}")]
+    body = {"nodes": inner, "edges": [{"from": "rounds", "to": "sum"}]}
+    each = {"id": "each", "type": "map", "config": {"items": "['one', 'two']", "body": body}}
+    return await client.workflow(graph([each, task("end", agent, "The end")], [("each", "end")]))
+
+
+def told(provider: FakeModelServer, since: int) -> list[str]:
+    """What agents were to do, of what was asked since then."""
+    texts = asked(provider)[since:]
+    return sorted(next(line for line in text.splitlines() if "Current Task: " in line)[14:] for text in texts)
+
+
+async def test_a_fork_in_a_loop_in_a_map(ada: Client, provider: FakeModelServer) -> None:
+    provider.script({"answer": "Words."})
+    source = await run(ada, await rounds(ada), any="thing")
+    assert source["status"] == "succeeded", source["error"]
+    assert len(asked(provider)) == 9
+    before = len(asked(provider))
+
+    forked = await derive(ada, source, "fork", {"from": {"node": "say", "path": "each[1]/rounds[1]"}})
+
+    assert forked["status"] == "succeeded", forked["error"]
+    assert told(provider, before) == ["Say two 1", "Say two 2", "Sum two", "The end"]
+    replay = await ada.finished((await ada.post(f"/executions/{forked['id']}/replay"))["id"])
+    assert replay["output"]["same"], replay["output"]
+
+
+async def test_a_retry_in_a_loop_in_a_map(ada: Client, provider: FakeModelServer) -> None:
+    provider.script({"last": "Say two 1", "fault": FAULT}, {"last": "one", "answer": "One."}, {"answer": "Words."})
+    failed = await run(ada, await rounds(ada), any="thing")
+    assert failed["status"] == "failed"
+    done = {(s["node"], s["path"]) for s in failed["steps"] if s["status"] == "succeeded" and s["type"] == "agent_task"}
+    assert ("say", "each[1]/rounds[0]") in done
+    provider.script({"answer": "Words."})
+    before = len(asked(provider))
+
+    retried = await derive(ada, failed, "retry")
+
+    assert retried["status"] == "succeeded", retried["error"]
+    assert len(asked(provider)) == before + 9 - len(done)
+    for execution in (failed, retried):
+        replay = await ada.finished((await ada.post(f"/executions/{execution['id']}/replay"))["id"])
+        assert replay["output"]["same"], replay["output"]
+
+
+async def test_one_that_waits_is_forked_and_goes_on_waiting(ada: Client, provider: FakeModelServer) -> None:
+    agent = await ada.agent("Writer")
+    approval = {"id": "may", "type": "approval", "config": {"title": "May it?"}}
+    workflow = await ada.workflow(
+        graph(
+            [task("draft", agent, "Draft it"), approval, task("send", agent, "Send it")],
+            [("draft", "may"), ("may", "send")],
+        )
+    )
+    provider.script({"answer": "Words."})
+    source = await ada.execute(workflow, {})
+    await ada.until(source, "waiting")
+    shown = await ada.get(f"/executions/{source}")
+    assert [(wait["kind"], wait["node"], wait["title"]) for wait in shown["waits"]] == [("approval", "may", "May it?")]
+    assert (await ada.http.patch(f"/api/v1/executions/{source}", json={"priority": 4})).json()["priority"] == 4
+    before = len(asked(provider))
+    answer = {"case": "approved", "payload": None, "comment": "", "by": None, "at": None}
+
+    forked = await derive(ada, shown, "fork", {"from": {"node": "may"}, "answer": answer})
+
+    assert forked["status"] == "succeeded", forked["error"]
+    assert len(asked(provider)) == before + 1
+    wrong = {"from": {"node": "may"}, "answer": {"case": "perhaps"}}
+    assert await refused(ada, f"/executions/{source}/fork", wrong) == (422, "fork_invalid")
+    assert (await ada.get(f"/executions/{source}"))["status"] == "waiting"
+    again = await ada.post(f"/executions/{source}/fork", {"from": {"node": "send"}})
+    await ada.until(again["id"], "waiting")
+    assert len(asked(provider)) == before + 1, "the draft stays, and the question is asked anew"
+    await ada.post(f"/executions/{source}/cancel")
+    await ada.post(f"/executions/{again['id']}/cancel")
