@@ -29,7 +29,8 @@ USER_AGENT: Final = "Quarterdeck"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 # What most services take as a key.
 _LONGEST_KEY: Final = 255
-_PASSES: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
+_PASSES: Final = frozenset((408, 425, 429))
+_SERVER_ERROR: Final = 500
 _LONGEST_PAUSE: Final = 3600.0
 _JSON_TYPE: Final = re.compile(r"application/(?:[a-z0-9.-]+\+)?json|text/json")
 _TEXT_TYPE: Final = re.compile(
@@ -86,7 +87,7 @@ class Reply:
     @property
     def passes(self) -> bool:
         """Whether the same request may be answered better later."""
-        return self.status in _PASSES
+        return self.status in _PASSES or self.status >= _SERVER_ERROR
 
     @property
     def retry_after(self) -> float | None:
