@@ -37,6 +37,10 @@ _AGAIN: JsonObject = {
     "error": None,
     "finished_at": None,
 }
+# In the attempt that it is in.
+_GOES_ON: JsonObject = {"status": StepStatus.RUNNING.value, "error": None}
+# As if nobody knew how it ended. How it does is the new execution's own affair.
+_IN_DOUBT: JsonObject = {"status": CallStatus.STARTED.value, "error": None, "copied": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +111,15 @@ class _Carrying:
         status = StepStatus(row.status)
         if row.type in WITH_BODY or starts_afresh(status, row.error):
             return
-        calls = self._calls.get(row.id, ())
+        changes = _GOES_ON if status in _UNFINISHED else _AGAIN
+        self.copies.steps.append(([row.id], changes))
+        stands = recall(map(_past, self._calls.get(row.id, ())), row.generation, (row.error or {}).get("call"))
+        self.copies.calls.append((stands.replayed, {}))
+        self.copies.calls.append((stands.in_doubt, _IN_DOUBT))
         waits = [wait for wait in self._waits.get(row.id, ()) if generation_of(wait.key) == row.generation]
-        if status in _UNFINISHED:
-            self.copies.steps.append(([row.id], {"status": StepStatus.RUNNING.value}))
-            self.copies.calls.append(([call.id for call in calls], {}))
-        else:
-            self.copies.steps.append(([row.id], _AGAIN))
-            stands = recall(map(_past, calls), row.generation, (row.error or {}).get("call"))
-            self.copies.calls.append((stands.replayed, {}))
-            self.copies.calls.append((stands.in_doubt, {"status": CallStatus.STARTED.value, "error": None}))
-            # Whoever ignored such a question let the step fail; it is for a retry to ask again.
-            waits = [wait for wait in waits if not _let_it_fail(wait)]
-        self.copies.waits.append(([wait.id for wait in waits], {}))
+        # Whoever ignored such a question let the step fail; it is for a retry to ask again.
+        kept = [wait.id for wait in waits if status in _UNFINISHED or not _let_it_fail(wait)]
+        self.copies.waits.append((kept, {}))
 
     def begin_at(self, row: StepRow, at: AtCall) -> None:
         """The step where a fork begins, with what it did before that call."""

@@ -243,15 +243,20 @@ async def test_a_change_before_a_kept_call_makes_it_afresh(ada: Client, provider
     source = await run(ada, workflow)
     second = (await calls(ada, source["id"]))[2]
     agent = source["agents"][0]["id"]
+    config = (await ada.get(f"/workflows/{workflow}"))["graph"]["nodes"][1]["config"]
+    tasks: list[JsonObject] = config["tasks"]
     before = len(asked(provider))
 
-    overrides = {"agents": {agent: {"role": "Sceptic"}}}
+    changed = [{**each, "description": f"{each['description']}, briefly"} for each in tasks]
+    overrides = {"agents": {agent: {"role": "Sceptic"}}, "nodes": {"draft": {"tasks": changed}}}
     forked = await derive(ada, source, "fork", {"from": {"call_id": second["id"]}, "overrides": overrides})
 
     assert forked["status"] == "succeeded", forked["error"]
     paid = provider.journal()[before:]
     assert len(paid) == 3
     assert all("Sceptic" in str(each["body"]["messages"]) for each in paid)
+    told = by_node(forked)["draft"]["input"]["tasks"]
+    assert [each["description"] for each in told] == ["First part, briefly", "Second part, briefly"]
 
 
 async def test_a_fork_that_cannot_be_is_refused_with_the_place(ada: Client, provider: FakeModelServer) -> None:

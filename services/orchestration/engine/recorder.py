@@ -44,6 +44,12 @@ class StepRecorder:
         self.running[record.id] = record
         self._writer.post(events=(events.step_started(record, name, utcnow()),))
 
+    def retell(self, record: StepRecord, told: Json) -> StepRecord:
+        """In a fork the step may be told something else than what is on record."""
+        following = replace(record, input=told)
+        self._writer.post(steps=(following,))
+        return following
+
     def retry(self, record: StepRecord, error: JsonObject, *, fresh: bool, wait: float) -> StepRecord:
         """The next attempt's record. It has the error of the last one, so that a replay knows what ended it."""
         following = replace(

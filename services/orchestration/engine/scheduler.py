@@ -183,6 +183,8 @@ class GraphRun:
         if record is None:
             record = self._recorder.start(node.id, node.type, node.name, told, flow.path)
         elif record.status is not StepStatus.WAITING:
+            if self._context.forked and record.input != told:
+                record = self._recorder.retell(record, told)
             self._recorder.resume(record, node.name)
         calls, waits = self._calls.pop(record.id, ()), self._waits.pop(record.id, ())
         journal = StepJournal(self._context, self._recorder, node.name, calls, waits)
