@@ -348,3 +348,21 @@ async def test_writes_go_on_over_broken_connections(
     await writing
 
     assert [line["data"]["message"] for line in (await view.events(row.id))[1:]] == [str(n) for n in range(written)]
+
+
+async def test_a_write_reads_nothing_of_what_ran_before(platform: Platform, lab: Lab, ada: Account) -> None:
+    """The planner has no statistics of young tables, and a connection keeps the plans that it made then."""
+    await queue(platform, ada)
+    worker = await lab.worker()
+    _, ledger = await worker.take_one()
+    writing = step()
+    await ledger.write(LedgerBatch(steps=[writing]))
+    await ledger.write(LedgerBatch(calls=[call(writing, key=new_id().hex) for _ in range(1_000)]))
+
+    async def read() -> int:
+        (row,) = await worker.connections.fetch("SELECT pg_stat_get_xact_tuples_fetched('calls'::regclass) AS count")
+        return row["count"]
+
+    before = await read()
+    await ledger.write(LedgerBatch(calls=[call(writing, key="last")], events=[event()]))
+    assert await read() - before < 100
