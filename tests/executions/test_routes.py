@@ -113,6 +113,24 @@ async def test_cancel_ends_a_queued_execution_once(http: httpx.AsyncClient, work
     assert (again.status_code, again.json()["error"]["code"]) == (409, "execution_ended")
 
 
+async def test_a_pause_holds_what_is_queued_until_it_is_resumed(http: httpx.AsyncClient, workflow: str) -> None:
+    id_ = (await _start(http, workflow)).json()["id"]
+
+    early = await http.post(f"/api/v1/executions/{id_}/resume")
+    paused = await http.post(f"/api/v1/executions/{id_}/pause")
+    again = await http.post(f"/api/v1/executions/{id_}/pause")
+    resumed = await http.post(f"/api/v1/executions/{id_}/resume")
+
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "not_paused")
+    assert (paused.status_code, paused.json()["status"]) == (202, "paused")
+    assert again.json() == paused.json()
+    assert (resumed.json()["status"], resumed.json()["pause_requested_at"]) == ("queued", None)
+    assert (await http.post(f"/api/v1/executions/{id_}/cancel")).status_code == 202
+    for control in ("pause", "resume"):
+        refused = await http.post(f"/api/v1/executions/{id_}/{control}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "execution_ended")
+
+
 async def test_what_is_anothers_is_not_there(
     platform: Platform, bob: Account, http: httpx.AsyncClient, workflow: str
 ) -> None:
@@ -120,7 +138,8 @@ async def test_what_is_anothers_is_not_there(
     foreign = await platform.client(SERVICE, bob)
 
     assert (await _start(foreign, workflow)).json()["error"]["code"] == "workflow_not_found"
-    assert (await foreign.post(f"/api/v1/executions/{id_}/cancel")).status_code == 404
+    for control in ("cancel", "pause", "resume"):
+        assert (await foreign.post(f"/api/v1/executions/{id_}/{control}")).status_code == 404
     assert (await http.post(f"/api/v1/executions/{id_}/cancel")).status_code == 202
 
 
@@ -133,5 +152,6 @@ async def test_who_may_only_look_starts_and_stops_nothing(
 
     for client, status in ((viewer, 403), (stranger, 401)):
         assert (await _start(client, workflow)).status_code == status
-        assert (await client.post(f"/api/v1/executions/{id_}/cancel")).status_code == status
+        for control in ("cancel", "pause", "resume"):
+            assert (await client.post(f"/api/v1/executions/{id_}/{control}")).status_code == status
     assert (await http.post(f"/api/v1/executions/{id_}/cancel")).status_code == 202
