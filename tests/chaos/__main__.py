@@ -17,8 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=2.5, help="how long faults are injected")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--keep", type=Path, help="a new directory for databases and logs, which stay")
     options = parser.parse_args()
     print(f"seed {options.seed}, faults for {options.minutes:g} minutes", flush=True)
+    if options.keep:
+        options.keep.mkdir()
+        return asyncio.run(run(options.keep.absolute(), options.seed, options.minutes * 60))
     with tempfile.TemporaryDirectory(prefix="quarterdeck-chaos-") as directory:
         return asyncio.run(run(Path(directory), options.seed, options.minutes * 60))
 

@@ -35,6 +35,7 @@ async def run(directory: Path, seed: int, seconds: float) -> int:
         world.system.script(*SYSTEM_RULES)
         people = [await Person.register(world) for _ in range(2)]
         trivial = [await make_trivial(person) for person in people]
+        _say("a burst of one tenant beside another")
         findings = [await neighbours.burst(world, people[0], trivial[0], people[1], trivial[1])]
         await _all_ended(world)
         world.provider.reset()
@@ -68,14 +69,17 @@ async def _reign(
     answering = [asyncio.create_task(office.answer_inbox(quiet)) for office in offices]
     working = [asyncio.create_task(office.work(_PAUSE)) for office in offices]
 
+    _say(f"faults for {seconds:g} s")
     await Chaos(world).reign(seconds)
     world.calm = True
-
+    _say("the faults are over; what was begun is finished")
     for office in offices:
         office.closing.set()
     await asyncio.gather(*working)
+    _say("waiting until nothing is open")
     stopped = await _disable(people[0], triggers)
     await _all_ended(world)
+    _say("all has ended; streams are read to their ends")
     quiet.set()
     await asyncio.gather(*answering)
     for office in offices:
@@ -136,6 +140,10 @@ async def _all_ended(world: World) -> None:
 def _longest(memory: Memory, person: Person) -> str:
     mine = [each.id for each in memory.accepted if each.tenant_id == person.tenant_id and each.workload == "budget"]
     return (mine or [each.id for each in memory.accepted if each.tenant_id == person.tenant_id])[0]
+
+
+def _say(what: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {what}", flush=True)
 
 
 def _verdict(world: World, findings: list[Finding]) -> int:

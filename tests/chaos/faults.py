@@ -75,6 +75,7 @@ class Chaos:
         if worker is None or worker.process is None:
             return False
         held = await self._world.held_by(worker)
+        self._world.ended(worker)
         worker.process.kill()
         self._world.note("worker_kill", f"pid {worker.process.pid}", held)
         return True
@@ -104,6 +105,7 @@ class Chaos:
         worker = self._world.live_worker()
         if worker is None or worker.process is None:
             return False
+        self._world.ended(worker)
         worker.process.signal(signal.SIGTERM)
         self._world.note("worker_stop", f"pid {worker.process.pid}")
         return True

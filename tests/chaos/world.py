@@ -19,12 +19,14 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import psutil
 
 from cli.stack import product
+from cli.stack.errors import StackError
 from cli.stack.ports import find_free
 from cli.stack.postgres import Postgres
 from cli.stack.process import Launch
 from cli.stack.product import WebProcess, one_process
 from cli.stack.valkey import Valkey
 from shared.database.url import asyncpg_url
+from shared.kit.failpoints import POINTS
 from shared.kit.settings import Settings
 from tests.fakes.http_system import FakeHttpSystem
 from tests.fakes.model_server import FakeModelServer
@@ -76,6 +78,7 @@ class World:
     refused: dict[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
     calm: bool = False
     _stopping: bool = False
+    _doomed: dict[Worker, str] = field(default_factory=dict[Worker, str])
 
     @property
     def url(self) -> str:
@@ -99,22 +102,25 @@ class World:
             for worker in list(self.workers):
                 if worker.process is not None and worker.process.exit_code is not None:
                     self.workers.remove(worker)
+                    if (point := self._doomed.pop(worker, None)) is not None:
+                        self.note("failpoint", point)
             while len(self.workers) < WORKERS and not self._stopping:
                 await asyncio.sleep(self.dice.uniform(0, 1))
-                with contextlib.suppress(Exception):  # it may not come up while the database is away
-                    await self.start_worker(**self._failpoints())
+                with contextlib.suppress(StackError):  # it may not come up while the database is away
+                    await self._start_another()
             await asyncio.sleep(0.2)
 
-    def _failpoints(self) -> dict[str, str]:
+    async def _start_another(self) -> None:
         """Now and then a worker is born that will die at an exact place."""
-        from services.orchestration.engine.failpoints import NAMES  # noqa: PLC0415
+        if self.calm or self.dice.random() < 0.4:
+            await self.start_worker()
+            return
+        point = f"{self.dice.choice(list(POINTS))}=kill@{self.dice.randint(1, 40)}"
+        self._doomed[await self.start_worker(QUARTERDECK_FAILPOINTS=point)] = point
 
-        if self.calm or self.dice.random() < 0.5:
-            return {}
-        name = self.dice.choice(sorted(NAMES))
-        at = self.dice.randint(1, 40)
-        self.note("failpoint", f"{name}=kill@{at}")
-        return {"QUARTERDECK_FAILPOINTS": f"{name}=kill@{at}"}
+    def ended(self, worker: Worker) -> None:
+        """It was ended by somebody, and not by its failpoint."""
+        self._doomed.pop(worker, None)
 
     def live_worker(self) -> Worker | None:
         alive = [worker for worker in self.workers if worker.running]
