@@ -48,6 +48,7 @@ async def test_an_execution_is_queued_with_a_snapshot(here: Tenant) -> None:
                 "system_prompt": None,
                 "model_id": str(here.model_id),
                 "tools": ["calculator"],
+                "approve_tools": [],
                 "knowledge_base_ids": [],
                 "max_iterations": 15,
                 "temperature": 0.5,
@@ -56,6 +57,7 @@ async def test_an_execution_is_queued_with_a_snapshot(here: Tenant) -> None:
             }
         },
         "models": {str(here.model_id): {"name": "Local model", "provider": "local"}},
+        "tools": {},
     }
 
 
