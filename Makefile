@@ -44,6 +44,10 @@ demo: install ## Run the demo and stop; its last line is JSON. PORT=8700
 test: develop ## Run the tests. ARGS="tests/cli -k weights"
 	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: chaos
+chaos: develop ## Kill, freeze and restart everything by a seeded plan and check what is promised. N=20 (minutes)
+	@exec $(BIN)/python -m tests.chaos $(if $(N),--minutes $(N)) $(ARGS)
+
 .PHONY: check
 check: develop ## Lint, formatting, types, who may import whom, the API description.
 	@$(BIN)/ruff format --check .
