@@ -3,6 +3,7 @@
 As in `made_up`, the interpreter knows no time. What a person answers is a function of what is asked.
 """
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -56,9 +57,9 @@ Level = tuple[Node, ...]
 
 
 @st.composite
-def levels(draw: st.DrawFn, depth: int = 2, most: int = 4, failing: bool = True) -> Level:
+def levels(draw: st.DrawFn, depth: int = 2, most: int = 5, failing: bool = True) -> Level:
     nodes: list[Node] = []
-    for index in range(draw(st.integers(1, most))):
+    for index in range(draw(st.integers(min(2, most - 1), most))):
         sources = draw(st.sets(st.integers(0, index - 1), max_size=2)) if index else set[int]()
         edges = tuple(draw(_edge(source, nodes[source].kind)) for source in sorted(sources))
         nodes.append(draw(_node(edges, depth, failing)))
@@ -265,6 +266,8 @@ def world_of(level: Level) -> tuple[World, Counter[str]]:
 
     async def crew(plan: CrewPlan, calls: StepCalls) -> str:
         id_, told = plan.tasks[0].name, plan.tasks[0].description
+        for _ in range(len(told) % 7):
+            await asyncio.sleep(0)
         reply = await calls.model(ask(f"{id_}: {told}"))
         parity = bad[id_]
         number = int(told[1:].split(",")[0].rstrip("]"))
@@ -273,8 +276,10 @@ def world_of(level: Level) -> tuple[World, Counter[str]]:
             raise StepFailed("bad", code="bad", retryable=False)
         return reply.text
 
-    def model(request: ModelRequest) -> ModelReply:
+    async def model(request: ModelRequest) -> ModelReply:
         question = request.messages[-1].content
+        for _ in range(len(question) % 5):
+            await asyncio.sleep(0)
         asked[question] += 1
         return ModelReply(f"<{question}>")
 

@@ -14,8 +14,8 @@ from tests.engine.fakes import Crash, MemoryLedger, World, spec_of
 from tests.engine.made_up_bodies import Expected, Level, answer, as_graph, interpret, levels, world_of
 
 SEEDS = st.integers(0, 2**32)
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-THOROUGH = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(ledger: MemoryLedger, expected: Expected) -> None:
@@ -52,14 +52,14 @@ async def once(world: World, ledger: MemoryLedger, random: Random, *, stops: boo
 
 async def _meddle(runner: ExecutionRunner, ledger: MemoryLedger, random: Random, stops: bool) -> None:
     while True:
-        for _ in range(random.randrange(1, 30)):
+        for _ in range(random.randrange(1, 12)):
             await asyncio.sleep(0)
         if ledger.ended is None and ledger.open_waits() and random.random() < 0.5:
             wait = random.choice(ledger.open_waits())
             ledger.settle(wait, answer(wait))
         if random.random() < 0.7:
             runner.wake()
-        if stops and random.random() < 0.2:
+        if stops and random.random() < 0.3:
             random.choice([runner.park, runner.pause])()
 
 

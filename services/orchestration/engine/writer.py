@@ -19,6 +19,7 @@ from services.orchestration.engine.ports import (
     StepRecord,
     Transition,
     WaitRecord,
+    WaitStatus,
 )
 from shared.kit import failpoints
 
@@ -79,7 +80,9 @@ class LedgerWriter:
         for call in calls:
             gathered.calls[call.id] = call
         for wait in waits:
-            gathered.waits[wait.id] = wait
+            # Asked and taken back between two writes, it was never shown to anybody.
+            if wait.status is WaitStatus.OPEN or gathered.waits.pop(wait.id, None) is None:
+                gathered.waits[wait.id] = wait
         gathered.events.extend(events)
         if transition is not None:
             gathered.transition = transition
