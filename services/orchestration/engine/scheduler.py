@@ -123,8 +123,7 @@ class GraphRun:
         self._now_due(flow, flow.roots())
 
     def _now_due(self, flow: Flow, due: Iterable[Due]) -> None:
-        for node, runs in due:
-            self._due.append((flow, node, runs))
+        self._due.extend([(flow, node, runs) for node, runs in due])
 
     def _visit(self, flow: Flow, node: PlannedNode, runs: bool) -> None:
         record = self._recorded.pop((node.id, flow.path), None) if self._recorded else None
