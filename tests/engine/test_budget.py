@@ -38,6 +38,9 @@ class FakeBudgets:
     settled: list[UUID] = field(default_factory=list[UUID])
     recovered: int = 0
 
+    def unlimited(self, tenant_id: UUID) -> bool:
+        return False
+
     async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
         if self.room <= 0 and not force:
             return Exceeded(BUDGET, "Month", True, self.asks_a_person, {"calls": 9}, {"calls": 9 + len(self.charges)})

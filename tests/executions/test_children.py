@@ -36,11 +36,11 @@ async def _end(worker: LabWorker, status: ExecutionStatus = ExecutionStatus.SUCC
 async def test_a_child_is_like_its_parent_and_starts_once(
     platform: Platform, lab: Lab, ada: Account, view: LedgerView
 ) -> None:
-    row = await queue(platform, ada, priority=3, correlation_id="abc", lane=Lane.DEFAULT)
+    row = await queue(platform, ada, priority=3, correlation_id="abc", lane=Lane.DEFAULT, budget={"calls": 3})
     worker = await lab.worker()
     claim, _ = await worker.take_one()
     asking = step(status=StepStatus.WAITING)
-    wanted = child(asking, budget={"calls": 3}, workflow_version=4)
+    wanted = child(asking, workflow_version=4)
     write = encode(claim.id, claim.epoch, 1, LedgerBatch(steps=[asking], waits=[wanted]))
 
     await worker.writer.write(ada.tenant_id, write)

@@ -41,6 +41,10 @@ class PostgresBudgets:
         self._used: dict[UUID, dict[UUID, Usage]] = {}
         self._settling: asyncio.Task[None] | None = None
 
+    def unlimited(self, tenant_id: UUID) -> bool:
+        known = self._limited.get(tenant_id)
+        return known is not None and not known[1] and known[0] > self._clock()
+
     async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
         if not charge.own and not await self._is_limited(tenant_id):
             return None

@@ -99,6 +99,12 @@ class ExecutionBudget:
         # Whether an earlier worker may have left something reserved.
         self._recovers = bool(state.steps)
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether calls need not be reserved: as a rule, and that must cost nothing."""
+        limited = self._own or self._recovers or self._time_ms is not None
+        return not limited and self._port.unlimited(self._tenant_id)
+
     async def reserve(self, call: CallRecord, expected: Usage, *, force: bool = False) -> Exceeded | None:
         """None when the call may be made. `force` says that a person has let it pass."""
         if self._recovers:
@@ -153,6 +159,9 @@ def _accepted(wait: WaitRecord) -> bool:
 
 class Unlimited:
     """The port where nothing is limited, as when a journal is only replayed."""
+
+    def unlimited(self, tenant_id: UUID) -> bool:
+        return True
 
     async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
         return None

@@ -224,7 +224,8 @@ class AttemptJournal:
             if settled is not None:
                 return read(settled.response)
         begun = self._begun(intent, key, request_hash, record)
-        await self._admit(begun, intent)
+        if not self.context.budget.unlimited:
+            await self._admit(begun, intent)
         return await self._make(begun, _as_recorded(make, read))
 
     def _check_open(self) -> None:

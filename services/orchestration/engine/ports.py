@@ -134,7 +134,6 @@ class Child:
     inputs: JsonObject
     workflow_id: UUID | None = None
     workflow_version: int | None = None
-    budget: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +376,10 @@ class Exceeded:
 
 class Budgets(Protocol):
     """Holds back what a call may use before it is made, and counts what it did use after it."""
+
+    def unlimited(self, tenant_id: UUID) -> bool:
+        """Whether it is known, without looking, that no budget of the tenant's covers any call."""
+        ...
 
     async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
         """None when all is reserved, of every budget that covers the call. A person may have it forced."""

@@ -178,7 +178,6 @@ def _child(child: Child) -> dict[str, Any]:
         "inputs": child.inputs,
         "workflow_id": child.workflow_id,
         "workflow_version": child.workflow_version,
-        "budget": child.budget,
     }
 
 

@@ -1,7 +1,7 @@
 -- What the executions p_ids, of which the caller holds the locks, begin to wait for: part of ledger_write. A wait that
 -- is on record stays as it is, save that it can be closed by the step that made it. A wait for a child execution
--- starts the child too: beside its parent in lane, urgency and owner, paused if its parent is to pause, and not at
--- all if its parent is to stop, so that no child slips through while a tree of executions is cancelled.
+-- starts the child too: beside its parent in lane, urgency, owner and budget, paused if its parent is to pause, and not
+-- at all if its parent is to stop, so that no child slips through while a tree of executions is cancelled.
 CREATE FUNCTION ledger_write_waits(p_tenant uuid, p_ids uuid[], p_waits jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -39,8 +39,8 @@ BEGIN
                 SELECT f.id FROM workflows f
                 WHERE f.id = (c.child ->> 'workflow_id')::uuid AND f.max_running IS NOT NULL
             ),
-            nullif(c.child -> 'budget', 'null'), (c.child ->> 'workflow_id')::uuid,
-            (c.child ->> 'workflow_version')::integer, p.correlation_id, 1, p.engine_version, p.created_by
+            p.budget, (c.child ->> 'workflow_id')::uuid, (c.child ->> 'workflow_version')::integer, p.correlation_id,
+            1, p.engine_version, p.created_by
         FROM jsonb_to_recordset(p_waits) AS c(execution_id uuid, id uuid, status text, child jsonb)
         JOIN executions p ON p.id = c.execution_id
         WHERE c.execution_id = ANY (p_ids) AND c.status = 'open' AND jsonb_typeof(c.child) = 'object'
