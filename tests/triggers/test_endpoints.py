@@ -191,6 +191,22 @@ async def test_an_end_that_is_rolled_back_is_not_told(
     assert await deliveries(here, made["id"]) == []
 
 
+async def test_an_execution_ends_though_an_endpoint_is_being_deleted(
+    here: Tenant, receiver: WebhookReceiver, view: LedgerView
+) -> None:
+    """The end finds the endpoint, waits until it is gone, and must not refer to it then."""
+    going, stays = await endpoint(here, receiver.url), await endpoint(here, receiver.url)
+    async with view.connection.transaction():
+        await view.run("DELETE FROM webhook_endpoints WHERE id = $1", UUID(going["id"]))
+        ending = asyncio.create_task(end(here))
+        await asyncio.sleep(0.5)
+        assert not ending.done(), "it waits"
+    execution = await asyncio.wait_for(ending, 10)
+
+    assert (await view.execution(execution))["status"] == "succeeded"
+    assert [each["execution_id"] for each in await deliveries(here, stays["id"])] == [str(execution)]
+
+
 async def test_a_large_output_is_left_out(here: Tenant, receiver: WebhookReceiver) -> None:
     made = await endpoint(here, receiver.url)
     await end(here, output={"text": "x" * 20_000})

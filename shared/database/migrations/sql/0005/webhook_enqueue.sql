@@ -38,9 +38,14 @@ BEGIN
             )
         )
     )
-    FROM webhook_endpoints w
-    WHERE w.tenant_id = NEW.tenant_id AND w.enabled AND happened = ANY (w.events)
-        AND (w.workflow_ids IS NULL OR NEW.workflow_id = ANY (w.workflow_ids));
+    FROM (
+        -- One that is just being deleted is waited for, and gone then: to refer to it would keep the execution from
+        -- ending.
+        SELECT p.id FROM webhook_endpoints p
+        WHERE p.tenant_id = NEW.tenant_id AND p.enabled AND happened = ANY (p.events)
+            AND (p.workflow_ids IS NULL OR NEW.workflow_id = ANY (p.workflow_ids))
+        ORDER BY p.id FOR KEY SHARE
+    ) w;
     RETURN NULL;
 END
 $$
