@@ -88,6 +88,23 @@ async def test_what_kills_its_workers_is_set_aside_as_poison(
     assert (await view.execution(row.id))["epoch"] == stored["epoch"], "it is never taken again"
 
 
+async def test_deaths_before_a_wait_are_not_held_against_what_comes_after(
+    platform: Platform, lab: Lab, ada: Account, view: LedgerView
+) -> None:
+    """What waits for months meets more deaths than five, and causes none of them."""
+    row = await queue(platform, ada)
+    worker = await lab.worker()
+    await _lose(view, worker, MAX_ATTEMPTS - 1)
+    await worker.waiting()
+    assert (await view.execution(row.id))["attempts"] == 0
+
+    again = await queue(platform, ada)
+    await _lose(view, worker, MAX_ATTEMPTS - 1)
+    _, ledger = await worker.take_one()
+    await ledger.release()
+    assert (await view.execution(again.id))["attempts"] == MAX_ATTEMPTS - 1, "who hands it over has survived nothing"
+
+
 async def test_neighbours_of_a_poison_execution_are_not_set_aside_with_it(
     platform: Platform, lab: Lab, ada: Account, view: LedgerView
 ) -> None:

@@ -91,7 +91,7 @@ class ExecutionRow(Identified, TenantOwned, Base):
     claimed_at: Mapped[datetime | None]
     # How long workers have held it, the present one not counted.
     active_ms: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    # How often a worker died while it held this execution.
+    # How often a worker died while it held this execution, since it last came to wait.
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]

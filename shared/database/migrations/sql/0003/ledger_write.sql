@@ -112,6 +112,8 @@ BEGIN
                 WHEN w.status = 'waiting' AND e.wakes <= w.wakes THEN 'waiting'
                 ELSE 'queued'
             END,
+            -- All that it had to do until it waits killed no worker: deaths before that say nothing of what follows.
+            attempts = CASE WHEN w.status = 'waiting' THEN 0 ELSE e.attempts END,
             output = coalesce(w.output, e.output),
             error = coalesce(w.error, e.error),
             lease_until = CASE WHEN w.status IS NULL THEN e.lease_until END,
