@@ -25,7 +25,7 @@ from shared.executions.keeping import (
 )
 from shared.kit.json import Json, JsonObject
 from shared.workflow.bodies import WITH_BODY
-from shared.workflow.states import Action, CallStatus, Effect, StepStatus, WaitKind, WaitStatus
+from shared.workflow.states import Action, CallKind, CallStatus, Effect, StepStatus, WaitKind, WaitStatus
 
 _UNFINISHED = (StepStatus.RUNNING, StepStatus.WAITING)
 _SETTLED = (WaitStatus.ANSWERED.value, WaitStatus.EXPIRED.value)
@@ -130,11 +130,14 @@ class _Carrying:
             for call in self._calls.get(row.id, ())
             if generation_of(call.key) == generation and call.id != at.call.id and _before(call.started_at, began)
         ]
-        waits = [
-            wait.id
+        before = [
+            wait
             for wait in self._waits.get(row.id, ())
             if generation_of(wait.key) == generation and _before(wait.created_at, began)
         ]
+        # Made again, it needs a person's word again.
+        spent = _let_pass(before, at.call.key) if at.response is None else ()
+        waits = [wait.id for wait in before if wait not in spent]
         self.copies.steps.append(([row.id], {**_AGAIN, "generation": generation}))
         self.copies.calls.append((calls, {}))
         self.copies.waits.append((waits, {}))
@@ -149,6 +152,18 @@ def _past(call: _Call) -> PastCall:
 
 def _let_it_fail(wait: _Wait) -> bool:
     return wait.kind in (WaitKind.BUDGET, WaitKind.CALL_IN_DOUBT) and wait.action in (None, Action.IGNORE.value)
+
+
+def _let_pass(waits: Sequence[_Wait], call: str) -> Sequence[_Wait]:
+    """Of what was asked before the call with this key was made: what it was itself about."""
+    scope, kind, _ = call.rsplit("/", 2)
+    approvals = [wait for wait in waits if wait.kind is WaitKind.TOOL_APPROVAL and _scope(wait.key) == scope]
+    approved = approvals[-1:] if kind == CallKind.TOOL else []
+    return [*approved, *(wait for wait in waits if wait.key.startswith(f"{call}/"))]
+
+
+def _scope(key: str) -> str:
+    return key.rsplit("/", 2)[0]
 
 
 def _before(moment: datetime | None, other: datetime | None) -> bool:
@@ -166,10 +181,11 @@ async def _calls(session: ReadSession, execution_id: UUID) -> Mapping[UUID, Sequ
 
 
 async def _waits(session: ReadSession, execution_id: UUID) -> Mapping[UUID, Sequence[_Wait]]:
-    """Those that were settled, by step."""
+    """Those that were settled, by step, in the order in which they were asked."""
     action: Any = WaitRow.answer["action"].astext
     columns = (WaitRow.step_id, WaitRow.id, WaitRow.key, WaitRow.kind, action, WaitRow.created_at)
-    statement = select(*columns).where(WaitRow.execution_id == execution_id, WaitRow.status.in_(_SETTLED))
+    settled = (WaitRow.execution_id == execution_id, WaitRow.status.in_(_SETTLED))
+    statement = select(*columns).where(*settled).order_by(WaitRow.created_at, WaitRow.id)
     found: defaultdict[UUID, list[_Wait]] = defaultdict(list)
     for step_id, id_, key, kind, given, created_at in (await session.execute(statement)).all():
         found[step_id].append(_Wait(id_, key, WaitKind(kind), given, created_at))

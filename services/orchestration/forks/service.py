@@ -4,6 +4,8 @@ from pydantic import BaseModel
 
 from services.orchestration.forks.answers import ANSWERING
 from services.orchestration.forks.schemas import ForkRequest, FromCall, RerunRequest, RetryRequest
+from shared.auth.errors import NotAllowed
+from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
 from shared.database.session import WriteSession
 from shared.executions.carrying import Given
@@ -32,6 +34,7 @@ async def rerun(
 async def fork(
     session: WriteSession, app: Resources, caller: Principal, execution_id: UUID, request: ForkRequest, key: str | None
 ) -> ExecutionOut:
+    _require(caller, request)
     begin = request.begin
     overrides = request.overrides
     row = await fork_execution(
@@ -49,6 +52,17 @@ async def fork(
         answering=ANSWERING,
     )
     return ExecutionOut.model_validate(row)
+
+
+def _require(caller: Principal, request: ForkRequest) -> None:
+    """A key that may only run what there is cannot change it on the way, nor answer in others' place."""
+    needed = {
+        Permission.WORKFLOWS_WRITE: request.overrides.nodes,
+        Permission.AGENTS_WRITE: request.overrides.agents,
+        Permission.INBOX_RESPOND: request.has_answer,
+    }
+    if any(wanted and not caller.may(permission) for permission, wanted in needed.items()):
+        raise NotAllowed
 
 
 def _asked(execution_id: UUID, request: BaseModel, priority: int | None, key: str | None) -> Asked:
