@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 from uuid import UUID
 
+from services.orchestration.engine.budget import Unlimited
 from services.orchestration.engine.ports import (
     CallFailed,
-    Charge,
     CodeReply,
     CodeRequest,
     DeltaSink,
-    Exceeded,
     HttpReply,
     HttpRequest,
     ModelInfo,
@@ -22,7 +21,6 @@ from services.orchestration.engine.ports import (
     ToolContext,
     Tools,
     ToolSpec,
-    Usage,
 )
 from shared.kit.json import JsonObject
 
@@ -51,7 +49,7 @@ def refusing(outside: Outside, refusals: Refusals) -> Outside:
         agents=outside.agents,
         http=_Http(refusals),
         sandbox=_Sandbox(refusals),
-        budgets=_Budgets(),
+        budgets=Unlimited(),
     )
 
 
@@ -103,16 +101,3 @@ class _Sandbox:
 
     async def run(self, request: CodeRequest) -> CodeReply:
         self._refusals.refuse("code")
-
-
-class _Budgets:
-    """What was paid is paid."""
-
-    async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
-        return None
-
-    def settle(self, tenant_id: UUID, call_id: UUID, used: Usage) -> None:
-        return
-
-    async def recover(self, tenant_id: UUID, execution_id: UUID) -> None:
-        return
