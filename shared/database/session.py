@@ -5,6 +5,8 @@ set a query sees no rows of any tenant. Side effects (ringing a worker, publishi
 happen after the commit; a rolled-back transaction causes none.
 """
 
+import math
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,15 +14,20 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.orm import SessionTransaction
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared.database.url import asyncpg_url
 from shared.kit.json import dumps, loads
 from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
+
+# Seconds: what lies between us and the server may have forgotten a connection that was silent for longer.
+_LONG_IDLE = 30.0
 
 AfterCommit = Callable[[], Awaitable[None]]
 
@@ -69,18 +76,21 @@ def _announce_scope(session: SyncSession, _: SessionTransaction, connection: Con
 class Database:
     """One per process; made after any fork."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
+            # What a burst has opened stays open: to sign in costs as much as ten transactions. And what was used last
+            # is used next, so that a few connections know all statements.
             pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_pre_ping=True,
+            max_overflow=0,
+            pool_use_lifo=True,
             # An error's text gets into logs; password hashes and what tenants wrote must not get there with it.
             hide_parameters=True,
             json_serializer=dumps,
             json_deserializer=loads,
             connect_args={"server_settings": {"application_name": "quarterdeck", "jit": "off"}},
         )
+        _replace_broken(self.engine)
 
     @asynccontextmanager
     async def write(self, scope: Scope) -> AsyncGenerator[WriteSession]:
@@ -103,6 +113,32 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _replace_broken(engine: AsyncEngine) -> None:
+    """A connection that broke while it lay in the pool is found when it is taken from there, and a new one is made.
+
+    `pool_pre_ping` does that with three round trips for every transaction. But of a server that ends the connection
+    knows; only one that was silent for long must be asked.
+    """
+    dialect = engine.dialect
+
+    def answers(connection: Any) -> bool:
+        try:
+            return dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error:
+            return False
+
+    def taken(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        silent = time.monotonic() - record.info.pop("silent_since", math.inf)  # a new one never was
+        if connection.driver_connection.is_closed() or (silent > _LONG_IDLE and not answers(connection)):
+            raise InvalidatePoolError
+
+    def given_back(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["silent_since"] = time.monotonic()
+
+    event.listen(engine.sync_engine, "checkout", taken)
+    event.listen(engine.sync_engine, "checkin", given_back)
 
 
 async def _run_effect(effect: Callable[[], Awaitable[Any]]) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Header
-from sqlalchemy import insert, select
+from sqlalchemy import Insert, Table, bindparam, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from shared.database.session import ReadSession, WriteSession
@@ -76,16 +76,6 @@ async def submit(session: WriteSession, submission: Submission, ring: Ring) -> E
         earlier = await find_submitted(session, row.idempotency_key, submission.kind, submission.request)
         assert earlier is not None, "the conflict that stopped the insert was with this row"
         return earlier
-    await session.execute(
-        insert(EventRow).values(
-            tenant_id=row.tenant_id,
-            execution_id=row.id,
-            seq=1,
-            type="execution.status",
-            at=row.created_at,
-            data={"status": row.status},
-        )
-    )
     # Nobody listens for an execution whose id nobody knows yet, so its first event is not published.
     session.after_commit(ring)
     return row
@@ -149,21 +139,41 @@ def _row(submission: Submission) -> ExecutionRow:
 
 async def _insert(session: WriteSession, row: ExecutionRow) -> bool:
     """Waits for another transaction that holds the same key, and says whether this one made the execution."""
-    values: dict[str, Any] = {
-        column.key: getattr(row, column.key)
-        for column in ExecutionRow.__mapper__.columns
-        if getattr(row, column.key) is not None
-    }
-    done = await session.execute(
-        upsert(ExecutionRow)
-        .values(values)
+    created_at = await session.scalar(_INSERT, {name: getattr(row, name) for name in _GIVEN})
+    if created_at is None:
+        return False
+    row.created_at = created_at
+    return True
+
+
+def _statement() -> Insert:
+    """The execution and its first event in one round trip. Made once: to make it costs more than to run it."""
+    made = (
+        upsert(_EXECUTIONS)
+        .values({name: bindparam(name) for name in _GIVEN})
         .on_conflict_do_nothing(
             index_elements=["tenant_id", "idempotency_key"],
-            index_where=ExecutionRow.idempotency_key.is_not(None),
+            index_where=_EXECUTIONS.c.idempotency_key.is_not(None),
         )
-        .returning(ExecutionRow.created_at)
+        .returning(_EXECUTIONS.c.tenant_id, _EXECUTIONS.c.id, _EXECUTIONS.c.created_at, _EXECUTIONS.c.status)
+        .cte("made")
     )
-    created_at = done.scalar_one_or_none()
-    if created_at is not None:
-        row.created_at = created_at
-    return created_at is not None
+    data = func.jsonb_build_object("status", made.c.status)
+    first = select(made.c.tenant_id, made.c.id, literal(1), literal("execution.status"), made.c.created_at, data)
+    return (
+        insert(_EVENTS)
+        .from_select(["tenant_id", "execution_id", "seq", "type", "at", "data"], first)
+        .add_cte(made)
+        .returning(_EVENTS.c.at)
+    )
+
+
+_EXECUTIONS: Table = ExecutionRow.metadata.tables[ExecutionRow.__tablename__]
+_EVENTS: Table = EventRow.metadata.tables[EventRow.__tablename__]
+# What a submission says of an execution; all else begins as the table says.
+_GIVEN = (
+    "id", "tenant_id", "kind", "lane", "name", "spec", "inputs", "status", "priority", "epoch", "origin", "origin_id",
+    "trigger_id", "concurrency_key", "budget", "workflow_id", "workflow_version", "agent_id", "correlation_id",
+    "idempotency_key", "request_hash", "last_seq", "engine_version", "created_by",
+)  # fmt: skip
+_INSERT = _statement()

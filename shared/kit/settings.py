@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     allowed_hosts: str = ""  # "host:port,...": private addresses that outbound requests may reach
     upstreams: dict[str, str] = {}
 
-    database_pool_size: int = 10
+    database_pool_size: int = 20
     # How many executions a worker runs at once; of documents being processed, fewer.
     worker_capacity: int = 100
     worker_ingestion_capacity: int = 2

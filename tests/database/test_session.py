@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from shared.database import session as session_module
 from shared.database.session import Scope, is_unique_violation
 from tests.support.platform import Account, Platform
 
@@ -17,3 +20,37 @@ async def test_an_error_does_not_tell_what_was_sent(platform: Platform, ada: Acc
     assert "canary" not in str(caught.value)
     assert is_unique_violation(caught.value, "pk_users")
     assert not is_unique_violation(caught.value, "uq_users_email")
+
+
+async def test_connections_that_the_server_has_ended_are_replaced(platform: Platform) -> None:
+    database = platform.resources.database
+    ours = text("SELECT pg_backend_pid()")
+    async with database.read(Scope()) as first, database.read(Scope()) as second:
+        ended = {await first.scalar(ours), await second.scalar(ours)}
+    async with database.read(Scope()) as other:
+        ended.discard(await other.scalar(ours))
+        for pid in ended:
+            assert await other.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    async with database.read(Scope()) as first, database.read(Scope()) as second:
+        assert ended.isdisjoint({await first.scalar(ours), await second.scalar(ours)})
+
+
+async def test_a_connection_that_was_silent_for_long_is_asked_before_it_is_used(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_LONG_IDLE", 0.0)
+    database = platform.resources.database
+    asked = 0
+
+    def ping(connection: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 1
+
+    monkeypatch.setattr(database.engine.dialect, "do_ping", ping)
+    async with database.read(Scope()) as session:
+        await session.scalar(text("SELECT 1"))
+    async with database.read(Scope()) as session:
+        assert await session.scalar(text("SELECT 1")) == 1
+    assert asked >= 1
