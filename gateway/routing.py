@@ -61,6 +61,7 @@ TABLE = (
     Route("/api/v1/workflows/{}/executions", "execution_monitoring", READ),
     Route("/api/v1/workflows/import", "workflows", POST, traffic=Traffic.CONTENT),
     Route("/api/v1/workflows/**", "workflows"),
+    Route("/api/v1/node-types", "workflows"),
     Route("/api/v1/triggers/**", "workflows"),
     Route("/api/v1/hooks/{}", "workflows", POST, public=True),
     Route("/api/v1/webhook-endpoints/**", "workflows"),

@@ -33,7 +33,8 @@ class Retry(GraphPart):
 
 
 class Node(GraphPart):
-    """`config` is what the node's type asks for; `ui` belongs to the canvas alone."""
+    """`config` is what the node's type asks for (see `GET /node-types`); `ui` belongs to the canvas alone.
+    `timeout_ms` is the time of one attempt."""
 
     id: Identifier
     type: str = Field(min_length=1, max_length=64)
@@ -47,7 +48,8 @@ class Node(GraphPart):
 class Edge(GraphPart):
     """Leads from one node to another, once the first succeeded, if `when` holds.
 
-    `port` names the case of a `condition` node by which the edge leaves.
+    `port` is the way by which it leaves: a case of a `condition`, `approved` or `rejected` of an `approval`.
+    Without one it leads on whichever way was taken.
     """
 
     source: Identifier = Field(alias="from")
@@ -66,6 +68,11 @@ class Body(GraphPart):
 
 
 class Graph(GraphPart):
+    """`inputs` is a JSON Schema of an object; `outputs` are CEL expressions over `nodes.<id>.output` and `inputs`.
+
+    Without `outputs`, the output is what `output` nodes gather, else the outputs of the last nodes, by id.
+    """
+
     spec: Literal[1] = 1
     inputs: JsonObject = Field(default_factory=lambda: {"type": "object"})
     nodes: tuple[Node, ...] = Field(max_length=MAX_NODES)

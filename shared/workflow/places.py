@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from shared.workflow.configs.base import Config
+from shared.workflow.configs.base import NodeConfig
 from shared.workflow.configs.flow import LoopConfig, MapConfig
 from shared.workflow.graph import Body, Graph, Node, upstream
 from shared.workflow.problems import Problem
@@ -33,7 +33,7 @@ class Level:
         self.graph = graph
         self.around = around or Surroundings()
         self.ids = frozenset(node.id for node in graph.nodes)
-        self.configs: dict[str, Config] = {}
+        self.configs: dict[str, NodeConfig] = {}
         self._upstream = upstream(graph.edges)
 
     def before(self, node: str) -> frozenset[str]:
@@ -44,7 +44,7 @@ class Level:
     def at_the_end(self) -> frozenset[str]:
         return self.around.visible | self.ids
 
-    def inside(self, node: Node, config: Config, body: Body) -> "Level":
+    def inside(self, node: Node, config: NodeConfig, body: Body) -> "Level":
         """The body of one of its nodes."""
         around = self.around
         return Level(

@@ -51,6 +51,21 @@ def _check_ports(graph: Graph | Body, ports: Ports) -> Iterator[Problem]:
         elif edge.port not in known:
             message = f"node {edge.source!r} has no case {edge.port!r}; it has {', '.join(known)}"
             yield error("port_unknown", message, node=edge.source, field=field)
+    yield from _check_ways(graph, ports)
+
+
+def _check_ways(graph: Graph | Body, ports: Ports) -> Iterator[Problem]:
+    """A node that chooses a way, with nothing that heeds the choice: as a rule the ports were forgotten."""
+    leaving: dict[str, list[Edge]] = {}
+    for edge in graph.edges:
+        leaving.setdefault(edge.source, []).append(edge)
+    for node, edges in leaving.items():
+        if ports.get(node) and all(edge.port is None and edge.when is None for edge in edges):
+            message = (
+                f"node {node!r}: what follows runs whichever of {', '.join(ports[node])} it comes to: "
+                "name one as the port of an edge"
+            )
+            yield warning("port_missing", message, node=node)
 
 
 def find_cycle(edges: Sequence[Edge]) -> list[str] | None:

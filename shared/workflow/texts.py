@@ -10,37 +10,65 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 MAX_EXPRESSION = 4_000
 MAX_TEMPLATE = 100_000
 MAX_PYTHON = 50_000
 
 
+class _InSchema:
+    """A mark that the JSON schema of its field tells too, under a name of our own."""
+
+    __slots__ = ()
+
+    def told(self) -> tuple[str, str]:
+        """The keyword and its value."""
+        raise NotImplementedError
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        keyword, value = self.told()
+        return {**handler(core), keyword: value}
+
+
 @dataclass(frozen=True, slots=True)
-class Syntax:
+class Syntax(_InSchema):
     """How a text is read: `cel` is one expression, `template` is text with `{{ CEL }}` in it. What is `inner` is read
     where the node's body has ended, and may name the body's nodes."""
 
     kind: Literal["cel", "template"]
     inner: bool = False
 
+    def told(self) -> tuple[str, str]:
+        return "x-syntax", self.kind
+
 
 @dataclass(frozen=True, slots=True)
-class Refers:
+class Refers(_InSchema):
     """The id of something of the tenant's, or the name of a tool."""
 
     kind: Literal["agent", "model", "knowledge_base", "connection", "tool", "workflow"]
 
+    def told(self) -> tuple[str, str]:
+        return "x-refers-to", self.kind
+
 
 @dataclass(frozen=True, slots=True)
-class SchemaMark:
+class SchemaMark(_InSchema):
     """A JSON Schema written by the user."""
 
+    def told(self) -> tuple[str, str]:
+        return "x-syntax", "json-schema"
+
 
 @dataclass(frozen=True, slots=True)
-class PythonMark:
+class PythonMark(_InSchema):
     """Python that defines `main(inputs)`."""
+
+    def told(self) -> tuple[str, str]:
+        return "x-syntax", "python"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Everything that can be known to be wrong with a workflow before it runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,6 +13,7 @@ from shared.kit.json import Json, JsonObject, canonical
 from shared.workflow.cel.values import is_map
 from shared.workflow.configs import NODE_CONFIGS
 from shared.workflow.configs.flow import BodyConfig, LoopConfig
+from shared.workflow.configs.people import QuestionConfig
 from shared.workflow.expressions import Expression, ExpressionError, Template, compile_expression, compile_template
 from shared.workflow.graph import MAX_NESTING, MAX_NODES, Graph, Node
 from shared.workflow.inputs import check_inputs, check_schema, known_inputs, with_defaults
@@ -47,7 +48,7 @@ def validate_graph(graph: JsonObject, references: References) -> list[Problem]:
     try:
         parsed = Graph.model_validate(graph)
     except ValidationError as broken:
-        return [_form_problem(each, graph) for each in broken.errors()[:MAX_PROBLEMS]]
+        return [_form_problem(each, graph) for each in _faults(broken)[:MAX_PROBLEMS]]
     return list(islice(_Validation(parsed, references).problems(), MAX_PROBLEMS))
 
 
@@ -121,13 +122,15 @@ class _Validation:
         try:
             config = model.model_validate(node.config)
         except ValidationError as broken:
-            yield from (_config_problem(node, each) for each in broken.errors())
+            yield from (_config_problem(node, each) for each in _faults(broken))
             return
         level.configs[node.id] = config
         if isinstance(config, BodyConfig):
             yield from self._check_body(node, config, level)
         for each in marked(config):
             yield from self._check_marked(node, each, level)
+        if isinstance(config, QuestionConfig):
+            yield from _check_default_answer(node, config)
 
     def _check_body(self, node: Node, config: BodyConfig, level: Level) -> Iterator[Problem]:
         if node.retry is not None:
@@ -244,8 +247,33 @@ def _check_defaults(schema: JsonObject) -> Iterator[Problem]:
         )
 
 
+def _check_default_answer(node: Node, config: QuestionConfig) -> Iterator[Problem]:
+    schema = config.answer_schema
+    if schema is None or config.default is None or any(check_schema(schema)):
+        return
+    for broken in check_inputs(schema, config.default):
+        message = f"node {node.id!r}, default: it does not fit answer_schema: {_of_default(broken.message)}"
+        yield error("default_invalid", message, node=node.id, field=_of_default(broken.field or "inputs"))
+
+
+def _of_default(text: str) -> str:
+    """`check_inputs` speaks of inputs."""
+    return text.replace("inputs", "default", 1)
+
+
+def _faults(broken: ValidationError) -> list[Any]:
+    """Pydantic's findings, without the complaint that a list is too short because its elements are wrong."""
+    found = broken.errors()
+    places = [each["loc"] for each in found]
+
+    def is_inside(place: tuple[int | str, ...]) -> bool:
+        return any(other[: len(place)] == place != other for other in places)
+
+    return [each for each in found if each["type"] != "too_short" or not is_inside(each["loc"])]
+
+
 def _config_problem(node: Node, broken: Any) -> Problem:
-    path = ".".join(map(str, broken["loc"]))
+    path = _path(broken["loc"])
     place = f"node {node.id!r}, {path}" if path else f"node {node.id!r}"
     return error("config_invalid", f"{place}: {_wording(broken)}", node=node.id, field=path or None)
 
@@ -258,9 +286,14 @@ def _form_problem(broken: Any, graph: JsonObject) -> Problem:
             node, location = _node_id(graph, index), tuple(rest)
         case _:
             pass
-    path = ".".join(map(str, location))
-    place = f"node {node!r}, {path}" if node else path
+    path = _path(location)
+    place = ", ".join(filter(None, (node and f"node {node!r}", path)))
     return error("graph_invalid", f"{place or 'graph'}: {_wording(broken)}", node=node, field=path or None)
+
+
+def _path(location: Iterable[str | int]) -> str:
+    """A key that is wrong is named by itself, without the mark that pydantic puts after it."""
+    return ".".join(str(part) for part in location if part != "[key]")
 
 
 def _node_id(graph: JsonObject, index: int) -> str:
@@ -272,11 +305,17 @@ def _node_id(graph: JsonObject, index: int) -> str:
 _WORDINGS = {
     "missing": "this field is required",
     "extra_forbidden": "there is no such field",
-    "tuple_type": "Input should be a list",
+    "tuple_type": "this must be a list",
+    "dict_type": "this must be an object",
+    "model_type": "this must be an object",
+    "model_attributes_type": "this must be an object",
+    "uuid_parsing": "this must be an id",
     "string_pattern_mismatch": "use letters, digits and _, not beginning with a digit, at most 64",
 }
 
 
 def _wording(broken: Any) -> str:
     message: str = broken["msg"].removeprefix("Value error, ")
+    if broken["type"] == "too_short":
+        return f"give at least {broken['ctx']['min_length']}"
     return _WORDINGS.get(broken["type"], message)

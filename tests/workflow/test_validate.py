@@ -73,7 +73,7 @@ def test_tools_and_requests() -> None:
         ({"url": ""}, "url"),
         ({"url": "{{ 1 + }}"}, "url"),
         ({"url": "x", "headers": {"X-A": "{{ nodes.no.output }}"}}, "headers.X-A"),
-        ({"url": "x", "headers": {"Host": "y"}}, "headers.Host.[key]"),
+        ({"url": "x", "headers": {"Host": "y"}}, "headers.Host"),
         ({"url": "x", "query": {"q": "{{ inputs.n"}}, "query.q"),
         ({"url": "x", "method": "POST", "json": "1 +"}, "json"),
         ({"url": "x", "method": "POST", "json": "1", "body": "2"}, None),
@@ -132,8 +132,8 @@ def test_a_sound_graph_has_no_problems() -> None:
         (graph({**task(), "retry": {"max": 99}}), "a", "retry.max", "10"),
         (graph({**task(), "timeout_ms": 0}), "a", "timeout_ms", "1"),
         (graph(task(), edges=[{"from": "a"}]), None, "edges.0.to", "required"),
-        (graph(task(), outputs={"a b": "1"}), None, "outputs.a b.[key]", "letters"),
-        ({"nodes": [3]}, "#0", None, "dictionary"),
+        (graph(task(), outputs={"a b": "1"}), None, "outputs.a b", "letters"),
+        ({"nodes": [3]}, "#0", None, "must be an object"),
     ],
 )
 def test_what_is_wrong_with_the_form(broken: JsonObject, node: str | None, field: str | None, part: str) -> None:
@@ -408,3 +408,59 @@ def test_only_so_many_problems_are_told() -> None:
     nodes = [{"id": f"n{i}", "type": "output", "config": {"values": values}} for i in range(50)]
     assert len(problems(graph(*nodes))) == 200
     assert len(problems({"nodes": [3] * 400})) == 200
+
+
+APPROVAL = {"id": "ask", "type": "approval", "config": {"title": "Deploy?"}}
+
+
+def test_a_choice_that_nothing_heeds_is_pointed_out() -> None:
+    """A rejection would lead on as an approval does."""
+    deploy = transform("deploy")
+    found = only(graph(APPROVAL, deploy, edges=[("ask", "deploy")]))
+    assert (found.code, found.severity, found.node) == ("port_missing", Severity.WARNING, "ask")
+    heeded = {"from": "ask", "to": "deploy", "port": "approved"}
+    assert problems(graph(APPROVAL, deploy, edges=[heeded])) == []
+    # Something may well be meant for both.
+    log = transform("log")
+    assert problems(graph(APPROVAL, deploy, log, edges=[heeded, ("ask", "log")])) == []
+    looked_at = {"from": "ask", "to": "deploy", "when": "nodes.ask.output.case == 'approved'"}
+    assert problems(graph(APPROVAL, deploy, edges=[looked_at])) == []
+
+
+def test_a_default_answer_fits_what_is_asked_for() -> None:
+    def question(default: Any, schema: Any) -> JsonObject:
+        config = {"question": "How many?", "answer_schema": schema, "default": default}
+        return graph({"id": "q", "type": "question", "config": config})
+
+    found = only(question("many", {"type": "integer"}))
+    assert (found.code, found.node, found.field) == ("default_invalid", "q", "default")
+    assert found.message == "node 'q', default: it does not fit answer_schema: default: 'many' is not of type 'integer'"
+    inner = only(question({"n": "many"}, {"type": "object", "properties": {"n": {"type": "integer"}}}))
+    assert inner.field == "default.n"
+    assert problems(question(3, {"type": "integer"})) == []
+    assert only(question(3, {"type": "strng"})).code == "schema_invalid"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "field", "message"),
+    [
+        (["x"], None, "node '#0': this must be an object"),
+        ([{"type": "transform"}], "id", "node '#0', id: this field is required"),
+    ],
+)
+def test_what_is_no_node_is_said_in_plain_words(nodes: Any, field: str | None, message: str) -> None:
+    found = only({"spec": 1, "nodes": nodes, "edges": []})
+    assert (found.field, found.message) == (field, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ("x", "body", "node 'm', body: this must be an object"),
+        ({"nodes": []}, "body.nodes", "node 'm', body.nodes: give at least 1"),
+        ({"nodes": [{"type": "transform"}]}, "body.nodes.0.id", "node 'm', body.nodes.0.id: this field is required"),
+    ],
+)
+def test_what_is_no_body_is_said_once_and_in_plain_words(body: Any, field: str, message: str) -> None:
+    found = only(graph({"id": "m", "type": "map", "config": {"items": "[1]", "body": body}}))
+    assert (found.field, found.message) == (field, message)

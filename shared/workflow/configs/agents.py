@@ -6,14 +6,17 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from shared.workflow.configs.base import Config, ItemName
+from shared.workflow.configs.base import About, Config, ItemName, NodeConfig
+from shared.workflow.states import CallKind
 from shared.workflow.texts import AgentId, JsonSchema, ModelId, TemplateText
 
 MAX_TASKS = 100
 
 
-class AgentTaskConfig(Config):
+class AgentTaskConfig(NodeConfig):
     """One agent does one task. The step's output is `{"text", "data"}`; `data` only with `output_schema`."""
+
+    about = About("Agent task", calls=(CallKind.LLM, CallKind.TOOL), effect=None)
 
     agent_id: AgentId
     description: TemplateText = Field(min_length=1)
@@ -34,8 +37,10 @@ class CrewTask(Config):
     markdown: bool = False
 
 
-class CrewConfig(Config):
+class CrewConfig(NodeConfig):
     """Agents do tasks in order, or a manager hands them out. Output: `{"text", "data", "tasks"}`."""
+
+    about = About("Crew", calls=(CallKind.LLM, CallKind.TOOL), effect=None)
 
     process: Literal["sequential", "hierarchical"] = "sequential"
     agent_ids: tuple[AgentId, ...] = Field(min_length=1, max_length=50)

@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.workflow.configs.base import Config, ItemName
+from shared.workflow.configs.base import About, ItemName, NodeConfig
 from shared.workflow.graph import Body
+from shared.workflow.states import WaitKind
 from shared.workflow.texts import BodyMark, Cel, InnerCel, TemplateText, WorkflowId
 
 MAX_PARALLEL = 100
@@ -15,7 +16,7 @@ LONGEST_MS = 366 * 24 * 3600 * 1000
 BodyGraph = Annotated[Body, BodyMark()]
 
 
-class BodyConfig(Config):
+class BodyConfig(NodeConfig):
     """What is told a node with a graph of its own, which is gone through once for each iteration.
 
     The body sees all that the node sees, its own nodes, and `iteration.index`, counted from 0.
@@ -31,6 +32,8 @@ class MapConfig(BodyConfig):
     of `{"index", "error"}`. With `on_error: fail` there are none: the first failure is the node's. `max_failures` is
     how many may fail before the node does; null is any number.
     """
+
+    about = About("Map", effect=None)
 
     items: Cel
     parallelism: int = Field(default=10, ge=1, le=MAX_PARALLEL)
@@ -51,16 +54,20 @@ class LoopConfig(BodyConfig):
     Output: `{"output", "iterations", "met"}`, the output being that of the last iteration.
     """
 
+    about = About("Loop", effect=None)
+
     until: InnerCel
     max_iterations: int = Field(default=10, ge=1, le=MAX_ITERATIONS)
     on_limit: Literal["succeed", "fail"] = "succeed"
 
 
-class DelayConfig(Config):
+class DelayConfig(NodeConfig):
     """Waits, which costs no worker. Output: `{"waited_until"}`.
 
     Exactly one is given: `for_ms`; `for`, an expression that gives seconds; `until`, a date and time by RFC 3339.
     """
+
+    about = About("Delay", asks=(WaitKind.TIMER,))
 
     for_ms: int | None = Field(default=None, ge=0, le=LONGEST_MS)
     for_seconds: Cel | None = Field(default=None, alias="for")
@@ -73,9 +80,11 @@ class DelayConfig(Config):
         return self
 
 
-class SubWorkflowConfig(Config):
+class SubWorkflowConfig(NodeConfig):
     """Runs a workflow of the tenant's and waits for it; the output is its output. Without a `version` it is the newest
     one when the execution is submitted."""
+
+    about = About("Sub-workflow", effect=None, asks=(WaitKind.CHILD,))
 
     workflow_id: WorkflowId
     version: int | None = Field(default=None, ge=1)

@@ -4,12 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.workflow.configs.base import Config
+from shared.workflow.configs.base import About, NodeConfig
+from shared.workflow.states import CallKind
 from shared.workflow.texts import KnowledgeBaseId, TemplateText
 
 
-class KnowledgeSearchConfig(Config):
+class KnowledgeSearchConfig(NodeConfig):
     """Finds passages. Output: `{"passages": [...], "text"}`, the text being the passages joined."""
+
+    about = About("Knowledge search", calls=(CallKind.KNOWLEDGE,))
 
     knowledge_base_ids: tuple[KnowledgeBaseId, ...] = Field(min_length=1, max_length=20)
     query: TemplateText = Field(min_length=1)

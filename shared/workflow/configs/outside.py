@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.workflow.configs.base import Config, ItemName
+from shared.workflow.configs.base import About, ItemName, NodeConfig
 from shared.workflow.requests import (
     DEFAULT_BYTES,
     DEFAULT_TIMEOUT_MS,
@@ -13,32 +13,36 @@ from shared.workflow.requests import (
     MOST_BYTES,
     HeaderName,
 )
-from shared.workflow.states import Effect
+from shared.workflow.states import CallKind, Effect
 from shared.workflow.texts import Cel, ConnectionId, TemplateText, ToolName
 
 Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 BODILESS: frozenset[str] = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
-class ToolConfig(Config):
+class ToolConfig(NodeConfig):
     """Uses one tool. Output: `{"text", "data"}`, `data` being null unless the text is JSON. Arguments whose value is
     null are left out.
 
     What a repeated call does is the tool's own matter; `needs_approval` is, unless it is said here.
     """
 
+    about = About("Tool", calls=(CallKind.TOOL,), effect=None)
+
     tool: ToolName
     arguments: dict[ItemName, Cel] = Field(default={}, max_length=100)
     needs_approval: bool | None = None
 
 
-class HttpConfig(Config):
+class HttpConfig(NodeConfig):
     """Sends one request. Output: `{"status", "headers", "text", "data"}`, `data` being null unless the text is JSON.
 
     What placeholders put into the URL is percent-encoded, save that of one which it begins with; a header or a
     parameter that is one placeholder, and null, is left out. `json` is the value to send, `body` the text. An answer
     of status 400 and up fails the step, unless `fail_on_status` is false.
     """
+
+    about = About("HTTP request", calls=(CallKind.HTTP,), effect=None)
 
     method: Method = "GET"
     url: TemplateText = Field(min_length=1)

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from shared.workflow.configs.base import Config
+from shared.workflow.configs.base import About, Config, NodeConfig
+from shared.workflow.states import WaitKind
 from shared.workflow.texts import Cel, JsonSchema, TemplateText
 
 LONGEST_MS = 366 * 24 * 3600 * 1000
@@ -34,7 +35,7 @@ class Escalation(Config):
     assignee: Assignee
 
 
-class AskingConfig(Config):
+class AskingConfig(NodeConfig):
     """What all that ask a person have in common. Without an assignee, whoever may answer inbox items is asked."""
 
     assignee: Assignee | None = None
@@ -52,20 +53,20 @@ class ApprovalConfig(AskingConfig):
     """Asks whether to go on. Output: `{"case", "payload", "comment", "by", "at"}`; edges leave by the port `approved`
     or `rejected`. An `editable` payload may be changed by whoever approves it."""
 
+    about = About("Approval", asks=(WaitKind.APPROVAL,), ports=("approved", "rejected"))
+
     title: TemplateText = Field(min_length=1)
     message: TemplateText = ""
     payload: Cel | None = None
     editable: bool = False
     on_expiry: Literal["fail", "approve", "reject"] = "fail"
 
-    @property
-    def ports(self) -> tuple[str, ...]:
-        return ("approved", "rejected")
-
 
 class QuestionConfig(AskingConfig):
     """Asks for an answer: free, one of `choices`, or JSON of a schema. Output: `{"answer", "answered", "by", "at"}`;
     `default` is the answer when there is none."""
+
+    about = About("Question", asks=(WaitKind.QUESTION,))
 
     title: TemplateText = ""
     question: TemplateText = Field(min_length=1)

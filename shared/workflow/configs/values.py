@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shared.workflow.configs.base import CaseName, Config, ItemName
+from shared.workflow.configs.base import About, CaseName, Config, ItemName, NodeConfig
 from shared.workflow.texts import Cel, TemplateText
 
 
@@ -13,8 +13,10 @@ class Case(Config):
     when: Cel
 
 
-class ConditionConfig(Config):
+class ConditionConfig(NodeConfig):
     """The first case that holds wins, else `default`. Output `{"case": name}`; edges leave by `port` = name."""
+
+    about = About("Condition", ports_from=("cases.*.name", "default"))
 
     cases: tuple[Case, ...] = Field(min_length=1, max_length=50)
     default: CaseName = "else"
@@ -31,8 +33,10 @@ class ConditionConfig(Config):
         return (*(case.name for case in self.cases), self.default)
 
 
-class TransformConfig(Config):
+class TransformConfig(NodeConfig):
     """Makes a value of other values; the value is the output. Exactly one of the two is given."""
+
+    about = About("Transform")
 
     expression: Cel | None = None
     template: TemplateText | None = None
@@ -44,7 +48,9 @@ class TransformConfig(Config):
         return self
 
 
-class OutputConfig(Config):
+class OutputConfig(NodeConfig):
     """Gathers the results of the workflow; the values are the output."""
+
+    about = About("Output")
 
     values: dict[ItemName, Cel] = Field(min_length=1, max_length=100)
