@@ -13,6 +13,9 @@ class _Hasher(Protocol):
     def needs_update(self, hash: str) -> bool: ...
 
 
+# Found now: looked for at the first hash, by two threads at once, one of them would fail.
+cast(Any, argon2).set_backend()
+
 # OWASP's first choice for argon2id: 19 MiB, two passes, one lane.
 _hasher: _Hasher = cast(Any, argon2).using(type="ID", memory_cost=19 * 1024, time_cost=2, parallelism=1)
 
