@@ -116,9 +116,13 @@ class ItemAnswer(ResponseModel):
 
 
 class InboxItem(ResponseModel):
-    """Something that an execution asks of people. `request` is what is asked, as its kind says; `agent` the name of
-    the agent that wants it, if one does; `assignee` whom it is for now, null for whoever may answer; `read` whether
-    the caller has read it."""
+    """Something that an execution asks of people. `agent` is the name of the agent that wants it, if one does;
+    `assignee` whom it is for now, null for whoever may answer; `read` whether the caller has read it.
+
+    `request` is what is asked. `approval`: `message`, `payload`, `editable`. `question`: `question`, `answer_schema`,
+    `choices`. `tool_approval`: `tool`, `arguments`, `parameters` (their JSON Schema), `agent`. `call_in_doubt`: what is
+    known of a call that must not be made twice: `call`, `name`, `arguments` or `request`, `started_at`,
+    `idempotency_key`. `budget`: `budget`, `limit`, `spent`, `call`."""
 
     id: UUID
     kind: InboxKind

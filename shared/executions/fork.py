@@ -166,8 +166,11 @@ async def fork_execution(
         await copy(session, copies, row.id)
         return row
     node = layout.node(begin.node)
-    if node is None or not layout.fits(begin):
-        raise fork_invalid("from", f"there is no step {begin.node!r} at {begin.path!r}", "step_unknown")
+    if node is None:
+        raise fork_invalid("from.node", f"there is no node {begin.node!r}", "step_unknown")
+    if not layout.fits(begin):
+        message = f"node {begin.node!r} has no step there: give the `path` of one of the execution's steps"
+        raise fork_invalid("from.path", message, "step_unknown")
     output = None if answer is None else Given(storable(answering.output(node, answer.value)))
     copies = await carry_over(session, source.id, cut=Cut(layout, begin))
     row = await making.submit(snapshot, ring)

@@ -275,8 +275,8 @@ async def test_a_fork_that_cannot_be_is_refused_with_the_place(ada: Client, prov
         return {**at, "overrides": {"agents": {id_: fields}}}
 
     for body, code, field in (
-        ({"from": {"node": "nothing"}}, "fork_invalid", "from"),
-        ({"from": {"node": "draft", "path": "each[1]"}}, "fork_invalid", "from"),
+        ({"from": {"node": "nothing"}}, "fork_invalid", "from.node"),
+        ({"from": {"node": "draft", "path": "each[1]"}}, "fork_invalid", "from.path"),
         ({"from": {"call_id": other}}, "fork_invalid", "from.call_id"),
         ({"from": {"call_id": call}, "answer": {"text": "x"}}, "fork_invalid", "answer"),
         ({**at, "answer": 5}, "fork_invalid", "answer"),

@@ -154,6 +154,9 @@ async def test_only_what_was_asked_for_is_told(here: Tenant, there: Tenant, rece
     assert '"error":{"code":"step_failed","message":"no"}' in told["body"].replace(" ", "")
     assert await deliveries(here, off["id"]) == []
     assert await deliveries(there, foreign["id"]) == []
+    log = f"/webhook-endpoints/{some['id']}/deliveries"
+    assert (await here.get(log, status=["pending", "delivered"]))["items"] == [told]
+    assert (await here.get(log, status="failed"))["items"] == []
 
 
 async def test_every_way_to_end_is_told_and_parts_of_others_are_not(

@@ -45,11 +45,26 @@ async def stream_events(
 ) -> EventStreamResponse:
     """Everything that happened in the execution after `after`, and what happens from now on, as it happens.
 
-    An event is `{"seq", "type", "at", "step": {"node", "path", "attempt"} | null, "data": {...}}`. The types are
-    `execution.status`, `step.started`, `step.finished`, `step.skipped`, `step.waiting`, `message.delta`,
-    `reasoning.delta`, `tool.call`, `tool.result`, `usage`, `log` and, as the last one, `done`. What is large in `data`
-    is cut, and named under `truncated`: it is whole in the execution, its steps and its calls. If some events were
-    removed by the tenant's policy, the first line is of type `pruned`; it says which kinds, and before which `seq`.
+    An event is `{"seq", "type", "at", "step": {"node", "path", "attempt"} | null, "data": {...}}`. `path` is empty
+    but in the bodies of maps and loops: `each[3]/inner[0]` is the first iteration of `inner` within the fourth of
+    `each`.
+
+    | type | `data` |
+    |---|---|
+    | `execution.status` | `status`; when queued anew, `reason`: `answered` (timers and children too), `worker_lost` |
+    | `step.started` | `name`, `type`; once more when a step goes on after it waited |
+    | `step.waiting` | `kind`, `title`, `due_at`, `request`, `wait`: the inbox item's, or the child execution's, id |
+    | `step.finished` | `status`, `output`, `error`, `duration_ms` |
+    | `step.skipped` | |
+    | `message.delta`, `reasoning.delta` | `text`, `call`, `agent` |
+    | `tool.call`, `tool.result` | `call`, `name`, and `arguments` or `result` |
+    | `usage` | of a model call: `model`, `input_tokens`, `output_tokens`, `cost` |
+    | `log` | `level`, `message` |
+    | `done` | the last one: `status`, `output`, `error` |
+
+    What is large in `data` is cut, and named under `truncated`: it is whole in the execution, its steps and its calls.
+    If some events were removed by the tenant's policy, the first line is of type `pruned`; it says which kinds, and
+    before which `seq`.
     A WebSocket at `/executions/{execution_id}/ws` sends the same, one event a message, and takes `after` too.
     """
     admission = Admission(caller, authorization, Permission.EXECUTIONS_READ)

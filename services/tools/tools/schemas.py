@@ -58,7 +58,7 @@ class ToolIn(RequestModel):
     )
     effect: Effect
     needs_approval: bool = Field(default=False, description="Whether a person is asked before each call.")
-    kind: Literal[ToolKind.HTTP] = ToolKind.HTTP
+    kind: Literal["http"] = "http"
     config: Annotated[HttpToolConfig, AfterValidator(_config)]
 
 

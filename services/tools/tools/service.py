@@ -110,7 +110,7 @@ def _columns(wanted: ToolIn) -> dict[str, Any]:
         "parameters": wanted.parameters,
         "effect": wanted.effect.value,
         "needs_approval": wanted.needs_approval,
-        "kind": wanted.kind.value,
+        "kind": wanted.kind,
         "config": config,
         "connection_id": wanted.config.connection_id,
     }

@@ -147,7 +147,11 @@ async def rotate_secret(
 )
 async def receive_delivery(token: str, request: Request, app: App) -> HookAccepted:
     """For the outside world: needs no sign-in. A delivery is signed as Standard Webhooks has it, and starts the
-    workflow once however often it is sent with the same `webhook-id`."""
+    workflow once however often it is sent with the same `webhook-id`.
+
+    `webhook-signature` is `v1,` and the base64 of the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`; its
+    key is what the base64 after `whsec_` in the trigger's secret stands for. `webhook-timestamp`, in seconds since
+    1970, may be five minutes off. The body, JSON, is the workflow's inputs, unless the trigger makes them of it."""
     delivery = hooks.Delivery(dict(request.headers), dict(request.query_params), await _body(request))
     return await hooks.receive(app, token, line_of(request.client.host) if request.client else "-", delivery)
 

@@ -53,10 +53,17 @@ async def known_workflows(session: ReadSession, ids: Collection[UUID]) -> set[UU
 
 
 async def list_deliveries(
-    session: ReadSession, endpoint_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None
+    session: ReadSession,
+    endpoint_id: UUID,
+    *,
+    limit: int,
+    after: tuple[datetime, UUID] | None,
+    statuses: Sequence[DeliveryStatus],
 ) -> Sequence[WebhookDelivery]:
-    """The newest first."""
+    """The newest first; without `statuses`, of any."""
     statement = select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id)
+    if statuses:
+        statement = statement.where(WebhookDelivery.status.in_(statuses))
     return (await session.scalars(NEWEST_FIRST.page(statement, after, limit))).all()
 
 

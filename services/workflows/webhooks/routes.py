@@ -1,7 +1,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, status
+from fastapi import APIRouter, Depends, Query, status
 
 from services.workflows.webhooks import service
 from services.workflows.webhooks.errors import (
@@ -12,7 +12,7 @@ from services.workflows.webhooks.errors import (
     UrlNotAllowed,
     WorkflowUnknown,
 )
-from services.workflows.webhooks.schemas import DeliveryOut, EndpointCreated, EndpointOut, EndpointSave
+from services.workflows.webhooks.schemas import DeliveryOut, DeliveryStatus, EndpointCreated, EndpointOut, EndpointSave
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
@@ -73,10 +73,15 @@ async def delete_webhook_endpoint(endpoint_id: UUID, session: WriteDb, caller: W
 
 @router.get("/webhook-endpoints/{endpoint_id}/deliveries", responses=responses(NotAllowed, EndpointNotFound))
 async def list_webhook_deliveries(
-    endpoint_id: UUID, session: ReadDb, caller: Reader, limit: Limit = 50, cursor: Cursor = None
+    endpoint_id: UUID,
+    session: ReadDb,
+    caller: Reader,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: Annotated[list[DeliveryStatus], Query(description="Any of these.", max_length=3)] = [],  # noqa: B006
 ) -> Page[DeliveryOut]:
     """The newest first."""
-    return await service.list_deliveries(session, endpoint_id, limit, cursor)
+    return await service.list_deliveries(session, endpoint_id, limit, cursor, status)
 
 
 @router.post(

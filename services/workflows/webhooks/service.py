@@ -1,5 +1,6 @@
 """Who is told when executions end, and what became of telling them. The workers do the telling."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from services.workflows.webhooks import repository
@@ -67,10 +68,12 @@ async def delete(session: WriteSession, endpoint_id: UUID) -> None:
     await repository.delete_endpoint(session, endpoint_id)
 
 
-async def list_deliveries(session: ReadSession, endpoint_id: UUID, limit: int, cursor: str | None) -> Page[DeliveryOut]:
+async def list_deliveries(
+    session: ReadSession, endpoint_id: UUID, limit: int, cursor: str | None, statuses: Sequence[DeliveryStatus]
+) -> Page[DeliveryOut]:
     await repository.get_endpoint(session, endpoint_id)
     after = decode_cursor(cursor, repository.NEWEST_FIRST.read, UUID) if cursor else None
-    rows = await repository.list_deliveries(session, endpoint_id, limit=limit + 1, after=after)
+    rows = await repository.list_deliveries(session, endpoint_id, limit=limit + 1, after=after, statuses=statuses)
     return page(rows, limit, _delivery, lambda row: (row.created_at.isoformat(), row.id))
 
 
