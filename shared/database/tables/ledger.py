@@ -131,20 +131,16 @@ class ExecutionRow(Identified, TenantOwned, Base):
 
 
 class PartOfExecution:
-    """Rows of one execution. They are the tenant's because the execution is: the foreign key to it names both, so
-    one to the tenant would only make every write lock the tenant's row once more."""
+    """Rows of one execution. They are the tenant's because the execution is: whoever writes them holds its row, as one
+    of this tenant. No foreign key says so again, but for waits: see docs/decisions/0012-parts-without-foreign-keys.md.
+    """
 
     tenant_id: Mapped[UUID]
 
 
 class StepRow(Identified, PartOfExecution, Base):
     __tablename__ = "task_executions"
-    __table_args__ = (
-        UniqueConstraint("execution_id", "node", "path"),
-        ForeignKeyConstraint(
-            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
-        ),
-    )
+    __table_args__ = (UniqueConstraint("execution_id", "node", "path"),)
 
     execution_id: Mapped[UUID]
     node: Mapped[str] = mapped_column(Text)
@@ -164,9 +160,6 @@ class CallRow(Identified, PartOfExecution, Base):
     __tablename__ = "calls"
     __table_args__ = (
         UniqueConstraint("step_id", "key"),
-        ForeignKeyConstraint(
-            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
-        ),
         Index("ix_calls_execution_id_id", "execution_id", "id"),
         Index("ix_calls_model", "tenant_id", "model_id", "started_at"),
     )
@@ -249,11 +242,6 @@ class WaitRow(Identified, PartOfExecution, Base):
 
 class EventRow(PartOfExecution, Base):
     __tablename__ = "execution_events"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "execution_id"], ["executions.tenant_id", "executions.id"], ondelete="CASCADE"
-        ),
-    )
 
     execution_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)

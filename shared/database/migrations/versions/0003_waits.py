@@ -59,6 +59,7 @@ _FUNCTIONS = (
     ("ledger_renew", "ledger_renew(uuid[], bigint[], double precision)"),
     ("ledger_reap", "ledger_reap(integer)"),
     ("ledger_sweep", "ledger_sweep(integer)"),
+    ("ledger_delete_parts", "ledger_delete_parts()"),
 )
 # ... and these run with the rights of whoever calls them.
 _PLAIN_FUNCTIONS = (
@@ -86,6 +87,13 @@ _REPLACED = (
 )
 _REPLACED_PLAIN = (("ledger_settle", "ledger_settle(uuid, text, jsonb)"),)
 
+# Held to their execution by who writes them, and deleted with it by a trigger: docs/decisions/0012.
+_PARTS = ("task_executions", "calls", "execution_events")
+_DELETE_PARTS = """
+CREATE TRIGGER delete_parts AFTER DELETE ON executions
+REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_parts()
+"""
+
 
 def upgrade() -> None:
     for column in _EXECUTION_COLUMNS:
@@ -103,6 +111,9 @@ def upgrade() -> None:
     for _, signature in (*_REPLACED, *_REPLACED_PLAIN):
         op.execute(f"DROP FUNCTION {signature}")
     _create_functions(_SQL / "0003", _FUNCTIONS, _PLAIN_FUNCTIONS)
+    op.execute(_DELETE_PARTS)
+    for part in _PARTS:
+        op.drop_constraint(op.f(f"fk_{part}_tenant_id_execution_id"), part, type_="foreignkey")
 
 
 def _create_functions(folder: Path, system: tuple[tuple[str, str], ...], plain: tuple[tuple[str, str], ...]) -> None:
@@ -159,6 +170,16 @@ def _create_waits() -> None:
 
 
 def downgrade() -> None:
+    for part in _PARTS:
+        op.create_foreign_key(
+            op.f(f"fk_{part}_tenant_id_execution_id"),
+            part,
+            "executions",
+            ["tenant_id", "execution_id"],
+            ["tenant_id", "id"],
+            ondelete="CASCADE",
+        )
+    op.execute("DROP TRIGGER delete_parts ON executions")
     for _, signature in (*_FUNCTIONS, *reversed(_PLAIN_FUNCTIONS)):
         op.execute(f"DROP FUNCTION {signature}")
     _create_functions(_SQL, _REPLACED, _REPLACED_PLAIN)
