@@ -20,6 +20,33 @@ def test_patterns_are_re2_and_cannot_hold_the_process() -> None:
     assert time.thread_time() - began < 1
 
 
+@pytest.mark.parametrize(
+    ("schema", "inputs"),
+    [
+        ({"patternProperties": {"^(a+)+$": {}}, "additionalProperties": False}, {"a" * 40 + "b": 1}),
+        ({"patternProperties": {f"{n}x": {} for n in range(3000)}}, {f"{n}y": 1 for n in range(20_000)}),
+        ({"allOf": [{"pattern": f"^(a|b{n})*x?$"} for n in range(1000)]}, "a" * 1_000_000),
+        ({"allOf": [{"uniqueItems": True}] * 1000}, list(range(100_000))),
+        ({"anyOf": [{"anyOf": [{"type": "string"}] * 50}] * 50}, [list(range(100_000))]),
+        ({"allOf": [{"unevaluatedProperties": {}}] * 300}, {f"{n}": 1 for n in range(3000)}),
+    ],
+    ids=["names", "many names", "long text", "many elements", "long complaints", "unevaluated"],
+)
+def test_what_is_large_or_backtracks_cannot_hold_the_process(schema: dict[str, Any], inputs: Any) -> None:
+    began = time.thread_time()
+    assert check_inputs(schema, inputs)
+    assert time.thread_time() - began < 3
+
+
+def test_additional_properties() -> None:
+    schema = {"properties": {"a": {}}, "patternProperties": {"^n_": {}}, "additionalProperties": False}
+    assert complaints(schema, {"a": 1, "n_1": 1}) == []
+    assert complaints(schema, {"a": 1, "b": 1}) == ["inputs: Additional properties are not allowed ('b' was unexpected)"]
+    assert complaints({"additionalProperties": {"type": "integer"}}, {"b": "x"}) == [
+        "inputs.b: 'x' is not of type 'integer'"
+    ]
+
+
 def test_pattern_properties_apply() -> None:
     schema = {"patternProperties": {"^n_": {"type": "integer"}}}
     assert complaints(schema, {"n_1": 1, "other": "x"}) == []
@@ -77,6 +104,7 @@ def test_hostile_schemas_end_soon(schema: dict[str, Any], inputs: Any, part: str
         ({"$ref": "file:///etc/passwd"}, "leaves the schema"),
         ({"items": [{"$ref": "other.json"}]}, "leaves the schema"),
         ({"$dynamicRef": "#x"}, "not supported"),
+        ({"items": {"unevaluatedProperties": False}}, "not supported"),
         ({"properties": {"s": {"pattern": "(?=look)"}}}, "not understood"),
         ({"patternProperties": {"[": {}}}, "not understood"),
         ({"properties": {"a": {"minimum": "x"}}}, "properties.a.minimum"),
