@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractResolver
 from sqlalchemy import select
 from yarl import URL
 
+from shared.database.away import outlast
 from shared.database.session import Database, Scope
 from shared.database.tables.tools import Connection
 from shared.kit.clock import utcnow
@@ -32,6 +33,7 @@ _LONGEST_KEY: Final = 255
 _PASSES: Final = frozenset((408, 425, 429))
 _SERVER_ERROR: Final = 500
 _LONGEST_PAUSE: Final = 3600.0
+_DATABASE_PATIENCE: Final = 30.0
 _JSON_TYPE: Final = re.compile(r"application/(?:[a-z0-9.-]+\+)?json|text/json")
 _TEXT_TYPE: Final = re.compile(
     r"text/.*|application/(?:[a-z0-9.-]+\+)?(?:json|xml|yaml|x-yaml|javascript|x-www-form-urlencoded|x-ndjson|graphql)"
@@ -162,8 +164,7 @@ class Outbound:
     async def _credential(self, tenant_id: UUID, connection_id: UUID | None, endpoint: Endpoint) -> Credential | None:
         if connection_id is None:
             return None
-        async with self._database.read(Scope(tenant_id=tenant_id)) as session:
-            row = await session.scalar(select(Connection).where(Connection.id == connection_id))
+        row = await outlast(lambda: self._connection(tenant_id, connection_id), within=_DATABASE_PATIENCE)
         if row is None:
             raise _unusable("connection_missing", "The connection does not exist any more.")
         try:
@@ -178,6 +179,10 @@ class Outbound:
             message = f"The connection {row.name!r} goes over https only: its secret could be read on the way."
             raise _unusable("connection_unencrypted", message)
         return credential
+
+    async def _connection(self, tenant_id: UUID, connection_id: UUID) -> Connection | None:
+        async with self._database.read(Scope(tenant_id=tenant_id)) as session:
+            return await session.scalar(select(Connection).where(Connection.id == connection_id))
 
 
 def _unusable(code: str, message: str) -> OutboundFailed:

@@ -20,6 +20,7 @@ from services.orchestration.engine.ports import (
 )
 from tests.fakes.model_server import FakeModelServer
 from tests.models.conftest import CANARY, Api
+from tests.support.away import database_away
 from tests.support.platform import Account, Platform
 
 WEATHER = ToolSpec(
@@ -75,6 +76,16 @@ async def test_a_reply_comes_back_with_deltas_tools_and_cost(
     assert "".join(delta.text for delta in deltas) == "Rain."
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cost) == (3, 4, Decimal("0.3"))
     assert provider.journal()[0]["headers"]["authorization"] == f"Bearer {CANARY}"
+
+
+async def test_a_database_that_is_away_is_waited_for(port: ProviderModels, api: Api, ada: Account, platform: Platform):
+    """A step that asks for its model just then does not fail."""
+    made = await api.create()
+    async with database_away(platform):
+        asking = asyncio.create_task(port.describe(ada.tenant_id, UUID(made["id"])))
+        await asyncio.sleep(0.3)
+        assert not asking.done()
+    assert (await asyncio.wait_for(asking, 10)).id == UUID(made["id"])
 
 
 async def test_a_model_describes_itself(port: ProviderModels, api: Api, ada: Account) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.orchestration.engine.ports import CallFailed, Passage
+from shared.database.away import outlast
 from shared.database.session import Scope
 from shared.knowledge.errors import EmbeddingModelMissing, KnowledgeBaseNotFound, VectorStoreUnavailable
 from shared.knowledge.search import KnowledgeSearch
@@ -25,7 +26,7 @@ class KnowledgeBases:
             message = f"Knowledge bases cannot be searched in mode {mode!r}, only {_MODE!r}."
             raise CallFailed(message, code="knowledge_mode_unknown", source=_SOURCE, retryable=False)
         try:
-            found = await self._search.search(Scope(tenant_id), knowledge_base_ids, query, top_k)
+            found = await outlast(lambda: self._search.search(Scope(tenant_id), knowledge_base_ids, query, top_k))
         except (KnowledgeBaseNotFound, VectorStoreUnavailable, EmbeddingModelMissing) as error:
             retryable = isinstance(error, VectorStoreUnavailable)
             raise CallFailed(error.text, code=error.code, source=_SOURCE, retryable=retryable) from error

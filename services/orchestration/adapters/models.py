@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from services.orchestration.engine import ports
+from shared.database.away import outlast
 from shared.database.session import Database, Scope
 from shared.database.tables.models import Model
 from shared.llm.cache import Cache
@@ -92,8 +93,7 @@ class ProviderModels:
         return config
 
     async def _load(self, tenant_id: UUID, model_id: UUID) -> ModelConfig:
-        async with self._database.read(Scope(tenant_id=tenant_id)) as session:
-            row = await session.scalar(select(Model).where(Model.id == model_id))
+        row = await outlast(lambda: self._read(tenant_id, model_id))
         if row is None:
             raise _unusable("model_missing", f"The model {model_id} does not exist any more.")
         try:
@@ -101,6 +101,10 @@ class ProviderModels:
         except CannotDecrypt as error:
             message = f"The API key of the model {row.name!r} cannot be decrypted: enter it again."
             raise _unusable("model_key_unreadable", message) from error
+
+    async def _read(self, tenant_id: UUID, model_id: UUID) -> Model | None:
+        async with self._database.read(Scope(tenant_id=tenant_id)) as session:
+            return await session.scalar(select(Model).where(Model.id == model_id))
 
 
 def _unusable(code: str, message: str) -> ports.CallFailed:

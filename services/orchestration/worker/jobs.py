@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.orchestration.engine.jobs import JobHandler, JobSteps
 from services.orchestration.engine.ports import StepFailed
+from shared.database.away import outlast
 from shared.database.session import Database
 from shared.executions.jobs import Job, JobFailed, LogLevel, all_jobs
 from shared.kit.json import Json, JsonObject
@@ -46,7 +47,7 @@ class EngineJobContext:
     async def step(self, name: str, run: Callable[[], Awaitable[Json]]) -> Json:
         async def translated() -> Json:
             try:
-                return await run()
+                return await outlast(run)
             except JobFailed as failure:
                 raise _as_step_failure(failure) from failure
 

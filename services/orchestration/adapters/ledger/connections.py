@@ -8,24 +8,14 @@ from uuid import UUID
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
+from shared.database.away import SERVER_AWAY
 from shared.database.url import asyncpg_url
 from shared.kit.json import loads
 
 Row = Mapping[str, Any]
 
-# The server is away, restarting, or did something to this transaction that it would not do to the next one.
-AWAY: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InternalServerError,
-    asyncpg.ReadOnlySQLTransactionError,  # a replica that is about to take over, or was about to be one
-    asyncpg.InternalClientError,  # what asyncpg says when a connection breaks at a moment it did not expect
-)
+# The server is away, cannot be reached, or takes too long.
+AWAY: tuple[type[Exception], ...] = (OSError, TimeoutError, *SERVER_AWAY)
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
