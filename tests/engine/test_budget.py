@@ -1,5 +1,6 @@
 """Calls that a budget has no room for: refused, or put to a person."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from services.orchestration.engine.ports import (
     CrewPlan,
     Exceeded,
     ModelInfo,
+    ModelReply,
     ModelRequest,
     StepCalls,
     Usage,
@@ -23,7 +25,20 @@ from services.orchestration.engine.ports import (
 )
 from services.orchestration.engine.runner import Outcome
 from shared.kit.json import JsonObject
-from tests.engine.fakes import MODEL, TENANT, MemoryLedger, World, ask, graph, scripted, spec_of, task
+from tests.engine.fakes import (
+    MODEL,
+    TENANT,
+    Crash,
+    FakeModels,
+    MemoryLedger,
+    World,
+    ask,
+    eventually,
+    graph,
+    scripted,
+    spec_of,
+    task,
+)
 
 BUDGET = UUID("01890000-0000-7000-8000-00000000f001")
 
@@ -37,11 +52,13 @@ class FakeBudgets:
     charges: list[Charge] = field(default_factory=list[Charge])
     settled: list[UUID] = field(default_factory=list[UUID])
     recovered: int = 0
+    recovering: bool = False
 
     def unlimited(self, tenant_id: UUID) -> bool:
         return False
 
     async def reserve(self, tenant_id: UUID, charge: Charge, *, force: bool = False) -> Exceeded | None:
+        assert not self.recovering, "it would be given back with what was left over"
         if self.room <= 0 and not force:
             return Exceeded(BUDGET, "Month", True, self.asks_a_person, {"calls": 9}, {"calls": 9 + len(self.charges)})
         self.room -= 1
@@ -52,6 +69,9 @@ class FakeBudgets:
         self.settled.append(call_id)
 
     async def recover(self, tenant_id: UUID, execution_id: UUID) -> None:
+        self.recovering = True
+        await asyncio.sleep(0.01)
+        self.recovering = False
         self.recovered += 1
 
 
@@ -102,6 +122,36 @@ async def test_a_person_lets_it_pass_once_and_what_was_paid_is_not_paid_again() 
     assert await world.run(ledger) is Outcome.SUCCEEDED
     assert world.models.made == ["question 0", "question 1", "question 2"]
     assert budgets.recovered == 2, "whoever takes it up settles what the one before left"
+
+
+async def test_nothing_is_reserved_while_what_an_earlier_worker_left_is_given_back() -> None:
+    """Branches that go on side by side."""
+    world, budgets = world_with(100)
+    ledger = MemoryLedger(spec_of(graph(*(task(f"t{n}") for n in range(4)))))
+    ledger.crash_at = 1
+    with pytest.raises(Crash):
+        await world.run(ledger)
+    ledger.crash_at = None
+    assert await world.run(ledger) is Outcome.SUCCEEDED
+    assert budgets.recovered == 1
+
+
+@pytest.mark.parametrize("stop", ["timeout", "cancel", "park"])
+async def test_a_call_that_is_stopped_holds_back_nothing(stop: str) -> None:
+    async def endless(plan: CrewPlan, calls: StepCalls) -> str:
+        return (await calls.model(ask("hang"))).text
+
+    budgets = FakeBudgets(100)
+    world = scripted(endless, budgets=budgets, models=FakeModels(answer=lambda _: asyncio.Future[ModelReply]()))
+    ledger = MemoryLedger(spec_of(graph(task("t", timeout_ms=50 if stop == "timeout" else 60_000))))
+    runner = world.runner(ledger)
+    running = asyncio.create_task(runner.run())
+    await eventually(lambda: bool(budgets.charges))
+    if stop != "timeout":
+        await asyncio.sleep(0.02)
+        runner.cancel() if stop == "cancel" else runner.park()
+    await running
+    assert budgets.settled == [charge.call_id for charge in budgets.charges]
 
 
 async def test_a_person_declines() -> None:

@@ -17,6 +17,8 @@ from shared.database.session import Scope
 from shared.database.tables.budgets import Budget, BudgetReservation
 from shared.database.tables.ledger import ExecutionRow
 from shared.kit.ids import new_id
+from tests.executions.support import LedgerView, owner_connection, queue
+from tests.support.away import database_away
 from tests.support.platform import Account, Platform
 
 BUDGETS = "/api/v1/budgets"
@@ -175,3 +177,51 @@ async def test_an_executions_own_budget_is_shared_by_its_children_and_what_is_le
         await session.execute(text("DELETE FROM executions"))
         await session.execute(text("SELECT budget_reconcile(0)"))
         assert await session.scalar(select(func.count()).select_from(Budget)) == 0
+
+
+@pytest.mark.parametrize("moment", ["reserve", "settle", "recover"])
+async def test_a_database_that_is_away_is_waited_for(
+    platform: Platform, client: httpx.AsyncClient, ada: Account, budgets: PostgresBudgets, moment: str
+) -> None:
+    """A call is neither refused nor its step failed, and what it used is counted."""
+    made = await create(client)
+    call = charge()
+    if moment != "reserve":
+        await budgets.reserve(ada.tenant_id, call)
+    async with database_away(platform):
+        match moment:
+            case "reserve":
+                doing = asyncio.create_task(budgets.reserve(ada.tenant_id, call))
+            case "recover":
+                doing = asyncio.create_task(budgets.recover(ada.tenant_id, call.execution_id))
+            case _:
+                budgets.settle(ada.tenant_id, call.call_id, Usage(10, 20))
+                doing = asyncio.create_task(budgets.close())
+        await asyncio.sleep(0.5)
+        assert not doing.done()
+    assert await asyncio.wait_for(doing, 10) is None
+    shown = (await client.get(f"{BUDGETS}/{made['id']}")).json()
+    reserved, spent = {"reserve": (100, 0), "settle": (0, 30), "recover": (0, 0)}[moment]
+    assert (shown["reserved"]["tokens"], shown["spent"]["tokens"]) == (reserved, spent)
+
+
+async def test_what_is_just_being_taken_up_is_not_reconciled(
+    platform: Platform, client: httpx.AsyncClient, ada: Account, budgets: PostgresBudgets
+) -> None:
+    """Whoever claims it holds its row, and reserves for calls of its own next."""
+    made = await create(client)
+    row = await queue(platform, ada)
+    await budgets.reserve(ada.tenant_id, charge(execution_id=row.id))
+    view = LedgerView(await owner_connection(platform))
+    try:
+        async with view.connection.transaction():
+            await view.run("UPDATE executions SET status = 'running' WHERE id = $1", row.id)
+            async with platform.resources.database.write(Scope()) as session:
+                await asyncio.wait_for(session.scalar(text("SELECT budget_reconcile(0)")), 5)
+        assert (await client.get(f"{BUDGETS}/{made['id']}")).json()["reserved"]["calls"] == 1
+        await view.run("UPDATE executions SET status = 'cancelled' WHERE id = $1", row.id)
+        async with platform.resources.database.write(Scope()) as session:
+            await session.scalar(text("SELECT budget_reconcile(0)"))
+        assert (await client.get(f"{BUDGETS}/{made['id']}")).json()["reserved"]["calls"] == 0
+    finally:
+        await view.connection.close()

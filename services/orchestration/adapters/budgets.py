@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import exists, select, text
 
 from services.orchestration.engine.ports import Charge, Exceeded, Usage
+from shared.database.away import outlast
 from shared.database.session import Database, Scope
 from shared.database.tables.budgets import Budget
 from shared.kit.json import JsonObject
@@ -22,6 +23,9 @@ log = get_logger(__name__)
 _FRESH_SECONDS = 5.0
 _MOST_TENANTS = 10_000
 _MOST_AT_ONCE = 200
+# What is not settled in time is settled from the journal, once nobody holds the execution any more.
+_SETTLING = 60.0
+_CLOSING = 5.0
 
 _RESERVE = text(
     "SELECT * FROM budget_reserve(:tenant, :call, :execution, :root, :workflow, :agent, :model, :tokens, :cost, :force)"
@@ -60,8 +64,12 @@ class PostgresBudgets:
             "cost": charge.cost,
             "force": force,
         }
-        async with self._database.write(Scope(tenant_id=tenant_id)) as session:
-            refused = (await session.execute(_RESERVE, asked)).mappings().first()
+
+        async def reserve() -> Any:
+            async with self._database.write(Scope(tenant_id=tenant_id)) as session:
+                return (await session.execute(_RESERVE, asked)).mappings().first()
+
+        refused = await outlast(reserve)
         if refused is None:
             self._reserved.add(charge.call_id)
             return None
@@ -76,23 +84,28 @@ class PostgresBudgets:
             self._settling = asyncio.create_task(self._settle_all())
 
     async def recover(self, tenant_id: UUID, execution_id: UUID) -> None:
-        async with self._database.write(Scope(tenant_id=tenant_id)) as session:
-            await session.execute(_RECOVER, {"tenant": tenant_id, "execution": execution_id})
+        async def recover() -> None:
+            async with self._database.write(Scope(tenant_id=tenant_id)) as session:
+                await session.execute(_RECOVER, {"tenant": tenant_id, "execution": execution_id})
+
+        await outlast(recover)
 
     async def close(self) -> None:
-        """Waits until what was used is written."""
+        """Waits a little until what was used is written."""
         if self._settling is not None:
-            await self._settling
+            await asyncio.wait((self._settling,), timeout=_CLOSING)
 
     async def _is_limited(self, tenant_id: UUID) -> bool:
         known = self._limited.get(tenant_id)
         if known is None or known[0] < self._clock():
-            async with self._database.read(Scope(tenant_id=tenant_id)) as session:
-                standing = exists().where(Budget.enabled, Budget.scope != "execution")
-                limited = bool(await session.scalar(select(standing)))
+            limited = await outlast(lambda: self._has_standing(tenant_id))
             known = (self._clock() + _FRESH_SECONDS, limited)
             self._limited.put(tenant_id, known)
         return known[1]
+
+    async def _has_standing(self, tenant_id: UUID) -> bool:
+        async with self._database.read(Scope(tenant_id=tenant_id)) as session:
+            return bool(await session.scalar(select(exists().where(Budget.enabled, Budget.scope != "execution"))))
 
     async def _settle_all(self) -> None:
         """Those of a tenant together: calls that end at the same time cost one transaction."""
@@ -112,9 +125,13 @@ class PostgresBudgets:
             "tokens": [usage.input_tokens + usage.output_tokens for _, usage in used],
             "costs": [usage.cost for _, usage in used],
         }
-        try:
+
+        async def settle() -> None:
             async with self._database.write(Scope(tenant_id=tenant_id)) as session:
                 await session.execute(_SETTLE, values)
+
+        try:
+            await outlast(settle, within=_SETTLING)
         except Exception as error:  # noqa: BLE001  # the journal has it; what stays reserved is reconciled from there
             log.warning("budgets not settled", tenant_id=str(tenant_id), calls=len(used), error=repr(error))
 

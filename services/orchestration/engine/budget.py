@@ -1,5 +1,6 @@
 """What one execution may spend: asked before every call, told after it."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,6 +99,7 @@ class ExecutionBudget:
         self._began = clock()
         # Whether an earlier worker may have left something reserved.
         self._recovers = bool(state.steps)
+        self._recovering = asyncio.Lock()
 
     @property
     def unlimited(self) -> bool:
@@ -108,8 +110,7 @@ class ExecutionBudget:
     async def reserve(self, call: CallRecord, expected: Usage, *, force: bool = False) -> Exceeded | None:
         """None when the call may be made. `force` says that a person has let it pass."""
         if self._recovers:
-            self._recovers = False
-            await self._port.recover(self._tenant_id, self._execution_id)
+            await self._recover()
         if not force and (late := self._out_of_time()) is not None:
             return late
         charge = Charge(
@@ -125,6 +126,13 @@ class ExecutionBudget:
         )
         return await self._port.reserve(self._tenant_id, charge, force=force)
 
+    async def _recover(self) -> None:
+        """Before anything is reserved: it gives back whatever it finds of this execution."""
+        async with self._recovering:
+            if self._recovers:
+                await self._port.recover(self._tenant_id, self._execution_id)
+                self._recovers = False
+
     def allow(self, wait: WaitRecord) -> None:
         """Takes note of how a person has decided; raises `CallFailed` if the call may not be made."""
         if not _accepted(wait):
@@ -133,7 +141,7 @@ class ExecutionBudget:
         self._extend(wait)
 
     def settle(self, call: CallRecord) -> None:
-        """The call was made and this is its record."""
+        """The call was made and this is its record; or it was stopped, and what it used is not known."""
         self._port.settle(self._tenant_id, call.id, Usage(call.input_tokens, call.output_tokens, call.cost))
 
     def _extend(self, wait: WaitRecord) -> None:

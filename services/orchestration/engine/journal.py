@@ -224,9 +224,15 @@ class AttemptJournal:
             if settled is not None:
                 return read(settled.response)
         begun = self._begun(intent, key, request_hash, record)
-        if not self.context.budget.unlimited:
-            await self._admit(begun, intent)
-        return await self._make(begun, _as_recorded(make, read))
+        if self.context.budget.unlimited:
+            return await self._make(begun, _as_recorded(make, read))
+        await self._admit(begun, intent)
+        try:
+            return await self._make(begun, _as_recorded(make, read))
+        except (asyncio.CancelledError, StepAborted):
+            # A call that is stopped leaves no record, and holds back nothing.
+            self.context.budget.settle(begun)
+            raise
 
     def _check_open(self) -> None:
         if self.closed or self.suspended is not None:
