@@ -131,6 +131,26 @@ async def test_neighbours_of_a_poison_execution_are_not_set_aside_with_it(
     assert max(end["attempts"] for end in ends) == 2
 
 
+async def test_suspects_that_run_long_are_not_set_aside_with_one_that_comes_to_them(
+    platform: Platform, lab: Lab, ada: Account, view: LedgerView
+) -> None:
+    """They have been on probation when it is taken, so it is taken beside them; and it kills at once."""
+    patient = [(await queue(platform, ada)).id for _ in range(3)]
+    poison = (await queue(platform, ada)).id
+    await view.run("UPDATE executions SET attempts = 2 WHERE id = ANY ($1)", [*patient, poison])
+    worker = await lab.worker()
+    while (await view.execution(poison))["status"] != "failed":
+        taken: set[UUID] = set()
+        while poison not in taken:  # the oldest first
+            taken |= {claim.id for claim in await worker.take()}
+        for id_ in taken:
+            await _die(view, id_)
+        await worker.claims.reap()
+
+    assert (await view.execution(poison))["attempts"] == MAX_ATTEMPTS
+    assert [(await view.execution(id_))["attempts"] for id_ in patient] == [2, 2, 2]
+
+
 async def test_a_cancel_that_its_dead_worker_never_saw_is_carried_out(
     platform: Platform, lab: Lab, ada: Account, view: LedgerView
 ) -> None:

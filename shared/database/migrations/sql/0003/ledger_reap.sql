@@ -1,6 +1,9 @@
 -- Takes executions from workers that stopped renewing their lease. Each goes back to the queue; one that was asked
 -- to stop is cancelled, one that was asked to pause is paused, and one that lost its worker p_max_attempts times is
 -- failed as poison. Answers with the events it wrote. Safe to run in several places at once.
+--
+-- Of several suspects that a worker held (see ledger_claim), only the one that it took last is blamed: the others had
+-- run for a while by then, and it is what is new that kills. They would else be set aside together with the culprit.
 CREATE FUNCTION ledger_reap(p_max_attempts integer)
 RETURNS SETOF execution_events
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
@@ -8,20 +11,27 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+    found record;
     lost executions;
     next_status text;
 BEGIN
-    FOR lost IN
-        SELECT * FROM executions e
+    FOR found IN
+        SELECT e AS execution, NOT (e.attempts >= 2 AND EXISTS (
+            SELECT FROM executions later
+            WHERE later.status = 'running' AND later.worker = e.worker AND later.attempts >= 2
+                AND later.claimed_at > e.claimed_at
+        )) AS blamed
+        FROM executions e
         WHERE e.status = 'running' AND e.lease_until < now()
-        LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED
+        LIMIT 500 FOR NO KEY UPDATE OF e SKIP LOCKED
     LOOP
+        lost := found.execution;
         UPDATE executions e
-        SET attempts = e.attempts + 1, active_ms = e.active_ms + ledger_held_ms(e.claimed_at, e.lease_until)
+        SET attempts = e.attempts + found.blamed::integer, active_ms = e.active_ms + ledger_held_ms(e.claimed_at, e.lease_until)
         WHERE e.id = lost.id;
         IF lost.cancel_requested_at IS NOT NULL THEN
             RETURN QUERY SELECT * FROM ledger_settle(lost.id, 'cancelled', NULL);
-        ELSIF lost.attempts + 1 >= p_max_attempts THEN
+        ELSIF found.blamed AND lost.attempts + 1 >= p_max_attempts THEN
             RETURN QUERY SELECT * FROM ledger_settle(lost.id, 'failed', jsonb_build_object(
                 'code', 'poison',
                 'message', format(
