@@ -18,6 +18,8 @@ _CANCEL = 5.0
 # Calls that a looping agent may have under way beyond its budget: it makes one at a time.
 _IN_FLIGHT = 1
 _POISON_ATTEMPTS = 5
+# What a step or a call says when something was raised that nobody had thought of.
+_FAULTS_OF_OURS = ("internal_error", "call_failed")
 _SHOWN = 3
 
 
@@ -192,8 +194,18 @@ def takeover(seen: Evidence) -> Finding:
 def disposable(seen: Evidence) -> list[Finding]:
     lost = [str(id_) for id_ in seen.accepted if id_ not in seen.executions]
     redis = Finding("R8", "Redis is disposable", seen.faults("redis_flush", "redis_kill"), len(seen.accepted), lost)
-    postgres = Finding("R9", "Postgres restarts", seen.faults("postgres_kill"), len(seen.accepted), lost)
+    postgres = Finding("R9", "Postgres restarts", seen.faults("postgres_kill"), len(seen.accepted), list(lost))
+    postgres.violations += _faults_of_ours(seen)
     return [redis, postgres]
+
+
+def _faults_of_ours(seen: Evidence) -> Iterable[str]:
+    """Nothing that is injected here makes a step fail otherwise than by what it asked of the world."""
+    for id_, events in seen.events.items():
+        for event in events:
+            code = (event["data"].get("error") or {}).get("code")
+            if code in _FAULTS_OF_OURS and event["type"] != "done":
+                yield f"{id_}, {event['node']}: {event['data']['error']['message']}"
 
 
 def poison(seen: Evidence) -> Finding:

@@ -87,9 +87,11 @@ async def make_workloads(person: Person, system_url: str) -> Workloads:
 
 
 async def make_trivial(person: Person) -> str:
-    """Takes a moment of a worker's place and nothing else."""
+    """Takes a moment of a worker's place and nothing else. Schedules start it, all with the same inputs, and a request
+    to the provider must tell whose it is."""
     agent = await _agent(person, SLOW)
-    return await _workflow(person, "trivial", [_task("slow", agent, "Take your time for {{ inputs.topic }}.")])
+    told = "Take your time for {{ inputs.topic }} in {{ execution.id }}."
+    return await _workflow(person, "trivial", [_task("slow", agent, told)])
 
 
 async def _agent(person: Person, role: str, **more: Any) -> str:
