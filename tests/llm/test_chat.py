@@ -39,6 +39,19 @@ async def test_text_usage_and_cost(streamed: bool, models: LanguageModels, provi
     assert watcher.text() == ("Grüße, world" if streamed else "")
 
 
+@pytest.mark.parametrize("told", [-1_000_000, 2**40, 1.5])
+async def test_usage_that_cannot_be_is_not_believed(
+    told: float, models: LanguageModels, provider: FakeModelServer
+) -> None:
+    """Less than nothing would be given back to budgets; too much could not be kept, nor could the answer."""
+    provider.script({"answer": "Words.", "usage": {"prompt_tokens": told, "completion_tokens": 5}})
+    reply = await models.complete(config(OpenAICompatibleSettings(base_url=provider.base_url)), ask())
+    assert reply.text == "Words."
+    assert 0 <= reply.usage.input_tokens < 2**30
+    assert reply.usage.output_tokens == 5
+    assert reply.usage.cost >= 0
+
+
 async def test_the_request_says_what_was_asked(models: LanguageModels, provider: FakeModelServer) -> None:
     settings = OpenAICompatibleSettings(base_url=provider.base_url + "/", temperature=0.3, max_tokens=77)
     record = config(settings)

@@ -9,6 +9,9 @@ from shared.kit.json import JsonObject
 from shared.llm import errors
 from shared.llm.types import ChatReply, Delta, DeltaSink, ToolCall, Usage
 
+# Of one answer: no model reads or writes as much.
+_MOST_TOKENS = 100_000_000
+
 
 @dataclass(slots=True)
 class _PartialCall:
@@ -50,12 +53,13 @@ class Assembly:
             # Some servers send the object itself instead of its text.
             call.arguments += arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
 
-    def usage(self, input_tokens: int | None, output_tokens: int | None) -> None:
-        self._usage = Usage(input_tokens or 0, output_tokens or 0)
+    def usage(self, input_tokens: Any, output_tokens: Any) -> None:
+        self._usage = Usage(_count(input_tokens), _count(output_tokens))
 
-    def add_usage(self, input_tokens: int, output_tokens: int) -> None:
+    def add_usage(self, input_tokens: Any, output_tokens: Any) -> None:
         """For providers that tell it in instalments."""
-        self._usage += Usage(input_tokens, output_tokens)
+        known = self._usage
+        self.usage(known.input_tokens + _count(input_tokens), known.output_tokens + _count(output_tokens))
 
     def finish(self, reason: str | None) -> None:
         self._finish_reason = reason or self._finish_reason
@@ -87,6 +91,11 @@ class Assembly:
                 self._label, f"the model called {call.name!r} with arguments that are no JSON object"
             )
         return cast(JsonObject, arguments)
+
+
+def _count(told: Any) -> int:
+    """A server may tell anything. Less than nothing would be given back to budgets, too much could not be kept."""
+    return min(max(told, 0), _MOST_TOKENS) if isinstance(told, int) else 0
 
 
 def _require_text(piece: Any) -> None:
