@@ -34,7 +34,8 @@ class Retry(GraphPart):
 
 class Node(GraphPart):
     """`config` is what the node's type asks for (see `GET /node-types`); `ui` belongs to the canvas alone.
-    `timeout_ms` is the time of one attempt."""
+    `timeout_ms` is the time of one attempt while a worker has it; of a map or a loop, that of the whole since it began,
+    looked at whenever a worker has it."""
 
     id: Identifier
     type: str = Field(min_length=1, max_length=64)

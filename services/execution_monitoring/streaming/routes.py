@@ -51,7 +51,7 @@ async def stream_events(
 
     | type | `data` |
     |---|---|
-    | `execution.status` | `status`; when queued anew, `reason`: `answered` (timers and children too), `worker_lost` |
+    | `execution.status` | `status`, `pause_requested`; when queued anew `reason`: `answered` (or due), `worker_lost` |
     | `step.started` | `name`, `type`; once more when a step goes on after it waited |
     | `step.waiting` | `kind`, `title`, `due_at`, `request`, `wait`: the inbox item's, or the child execution's, id |
     | `step.finished` | `status`, `output`, `error`, `duration_ms` |
