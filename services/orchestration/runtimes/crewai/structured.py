@@ -1,14 +1,10 @@
 """Answers in JSON of a schema that a user wrote. The schema is data: no class or code is made of it."""
 
 import re
-from functools import lru_cache
 from typing import Any, Final
 
-import jsonschema
-from jsonschema.protocols import Validator
-from referencing import Registry
-
-from shared.kit.json import JsonObject, canonical, loads
+from shared.kit.json import JsonObject, loads
+from shared.workflow.inputs import check_inputs
 
 # A reply that says nothing of the kind: `None` is a value a schema may ask for.
 NOT_GIVEN: Final = object()
@@ -23,10 +19,4 @@ def read_answer(text: str, schema: JsonObject) -> Any:
         value = loads(fenced[1] if fenced else text)
     except ValueError:
         return NOT_GIVEN
-    return value if _validator(canonical(schema)).is_valid(value) else NOT_GIVEN
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Validator:
-    # The empty registry is what keeps a `$ref` from being fetched.
-    return jsonschema.Draft202012Validator(loads(schema), registry=Registry())
+    return NOT_GIVEN if check_inputs(schema, value) else value
