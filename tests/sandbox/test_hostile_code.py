@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import platform
 import socket
 import time
 from pathlib import Path
@@ -115,6 +116,18 @@ def main(inputs):
 async def test_there_is_one_process_and_one_thread(run: Run, way: str) -> None:
     told = await failure(run, f"import ctypes, os, subprocess, threading\ndef main(inputs):\n    {way}")
     assert any(each in told.message for each in ("PermissionError", "BlockingIOError", "can't start new thread"))
+
+
+async def test_what_the_whole_machine_has_few_of_is_not_taken(run: Run) -> None:
+    """Contexts of asynchronous I/O: a handful of calls would take all that the machine's databases may need."""
+    number = {"x86_64": 206, "aarch64": 0}[platform.machine()]
+    source = f"""
+import ctypes
+def main(inputs):
+    libc = ctypes.CDLL(None, use_errno=True)
+    return [libc.syscall({number}, 1000, ctypes.byref(ctypes.c_ulong(0))), ctypes.get_errno()]
+"""
+    assert (await run(source)).value == [-1, 1]
 
 
 async def test_a_fork_bomb_goes_off_in_nobodys_hand(run: Run) -> None:
