@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shared.database.session import ReadSession
 from shared.database.tables.ledger import CallRow, StepRow, WaitRow
@@ -39,6 +39,10 @@ _AGAIN: JsonObject = {
 }
 # In the attempt that it is in.
 _GOES_ON: JsonObject = {"status": StepStatus.RUNNING.value, "error": None}
+# What a retry repeats is the same call to whoever is called: it may have taken effect, though nobody heard. A fork's
+# source may go on itself, and its calls are none of the fork's.
+_SAME_CALLS: Mapping[str, Any] = {"keyed_by": func.coalesce(StepRow.keyed_by, StepRow.execution_id)}
+_CALLS_OF_ITS_OWN: Mapping[str, Any] = {"keyed_by": None}
 # As if nobody knew how it ended. How it does is the new execution's own affair.
 _IN_DOUBT: JsonObject = {"status": CallStatus.STARTED.value, "error": None, "copied": False}
 
@@ -83,7 +87,8 @@ async def carry_over(
     steps = (await session.scalars(select(StepRow).where(StepRow.execution_id == source_id))).all()
     past = [PastStep(row.id, Place(row.node, row.path), StepStatus(row.status)) for row in steps]
     decided = fates(past, cut)
-    carrying = _Carrying(await _calls(session, source_id), await _waits(session, source_id))
+    calls, waits = await _calls(session, source_id), await _waits(session, source_id)
+    carrying = _Carrying(calls, waits, _SAME_CALLS if cut is None else _CALLS_OF_ITS_OWN)
     carrying.keep([row for row in steps if decided[row.id] is Fate.KEPT])
     for row in steps:
         if at_call is not None and row.id == at_call.call.step_id:
@@ -94,9 +99,12 @@ async def carry_over(
 
 
 class _Carrying:
-    def __init__(self, calls: Mapping[UUID, Sequence[_Call]], waits: Mapping[UUID, Sequence[_Wait]]) -> None:
+    def __init__(
+        self, calls: Mapping[UUID, Sequence[_Call]], waits: Mapping[UUID, Sequence[_Wait]], keys: Mapping[str, Any]
+    ) -> None:
         self._calls = calls
         self._waits = waits
+        self._keys = keys
         self.copies = Copies()
 
     def keep(self, steps: Iterable[StepRow]) -> None:
@@ -112,7 +120,7 @@ class _Carrying:
         if row.type in WITH_BODY or starts_afresh(status, row.error):
             return
         changes = _GOES_ON if status in _UNFINISHED else _AGAIN
-        self.copies.steps.append(([row.id], changes))
+        self.copies.steps.append(([row.id], {**changes, **self._keys}))
         stands = recall(map(_past, self._calls.get(row.id, ())), row.generation, (row.error or {}).get("call"))
         self.copies.calls.append((stands.replayed, {}))
         self.copies.calls.append((stands.in_doubt, _IN_DOUBT))
@@ -138,7 +146,7 @@ class _Carrying:
         # Made again, it needs a person's word again.
         spent = _let_pass(before, at.call.key) if at.response is None else ()
         waits = [wait.id for wait in before if wait not in spent]
-        self.copies.steps.append(([row.id], {**_AGAIN, "generation": generation}))
+        self.copies.steps.append(([row.id], {**_AGAIN, **self._keys, "generation": generation}))
         self.copies.calls.append((calls, {}))
         self.copies.waits.append((waits, {}))
         if at.response is not None:

@@ -1,7 +1,9 @@
 """Nodes that turn to other systems: what they ask, what they make of the answer, and what is never asked twice."""
 
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -249,6 +251,15 @@ async def test_a_worker_that_dies_at_any_write_repeats_what_is_idempotent_under_
         assert await world.run(ledger) is Outcome.SUCCEEDED
     assert output(ledger)["status"] == 200
     assert list(system.keys()) == [f"{EXECUTION}:h::1//http/0"]
+
+
+async def test_a_retry_makes_its_calls_under_the_keys_of_what_it_retries(world: World, system: FakeHttpSystem) -> None:
+    ledger = MemoryLedger(spec_of(graph(post(system, "idempotent"))))
+    await crash(world, ledger, at=1)
+    first = UUID("01890000-0000-7000-8000-00000000e0ff")
+    ledger.steps = {place: replace(record, keyed_by=first) for place, record in ledger.steps.items()}
+    assert await world.run(ledger) is Outcome.SUCCEEDED
+    assert system.keys() == {f"{EXECUTION}:h::1//http/0": 1, f"{first}:h::1//http/0": 1}
 
 
 async def test_a_worker_that_dies_before_a_call_is_recorded_as_begun_has_not_made_it(

@@ -66,6 +66,7 @@ def _step(row: StepRow) -> StepRecord:
         error=row.error,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        keyed_by=row.keyed_by,
     )
 
 

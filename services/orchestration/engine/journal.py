@@ -153,7 +153,8 @@ class AttemptJournal:
         return next((key for key, raised in self._raised if raised is failure), None)
 
     def idempotency_key(self, key: str) -> str:
-        return f"{self.context.execution_id}:{self._step.node}:{self._step.path}:{key}"
+        execution_id = self._step.keyed_by or self.context.execution_id
+        return f"{execution_id}:{self._step.node}:{self._step.path}:{key}"
 
     def abort(self, reason: StepAborted) -> StepAborted:
         """Kept too, in case a library swallows even this."""

@@ -154,6 +154,8 @@ class StepRow(Identified, PartOfExecution, Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # The execution under whose id its calls are known to others, if not this one: a retry goes on with the same calls.
+    keyed_by: Mapped[UUID | None]
 
 
 class CallRow(Identified, PartOfExecution, Base):

@@ -32,7 +32,7 @@ from shared.kit.clock import utcnow
 from shared.workflow.states import Origin
 
 _STEPS = """
-SELECT id, node, type, path, attempt, generation, status, input, output, error, started_at, finished_at
+SELECT id, node, type, path, attempt, generation, status, input, output, error, started_at, finished_at, keyed_by
 FROM task_executions WHERE execution_id = $1 ORDER BY id
 """
 _CALLS = """

@@ -25,7 +25,8 @@ class StepRecord:
 
     `attempt` counts tries from 1. `generation` counts from 1 and goes up when a try failed by itself, not by a
     call or by its timeout, so that the next try makes fresh calls instead of replaying those that led to the
-    failure. A running step that is tried again has the last try's `error`.
+    failure. A running step that is tried again has the last try's `error`. `keyed_by` is the execution whose id begins
+    the idempotency keys of its calls, if that is another: the one that this one retries.
 
     Records are never changed once they are in a batch: a new state is a new record.
     """
@@ -42,6 +43,7 @@ class StepRecord:
     error: JsonObject | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    keyed_by: UUID | None = None
 
 
 @dataclass(slots=True)

@@ -106,6 +106,7 @@ def upgrade() -> None:
     op.drop_index(_QUEUE, table_name="executions")
     op.create_index(_QUEUE, "executions", _APART, postgresql_where=_QUEUED)
     op.add_column("calls", sa.Column("copied", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("task_executions", sa.Column("keyed_by", sa.UUID()))
     op.add_column("workflows", sa.Column("max_running", sa.Integer()))
     _create_waits()
     for _, signature in (*_REPLACED, *_REPLACED_PLAIN):
@@ -188,6 +189,7 @@ def downgrade() -> None:
     op.execute(f"REVOKE ALL ON waits FROM {APP_ROLE}, {SYSTEM_ROLE}")
     op.drop_table("waits")
     op.drop_column("workflows", "max_running")
+    op.drop_column("task_executions", "keyed_by")
     op.drop_column("calls", "copied")
     for name, _, _ in reversed(_EXECUTION_INDEXES):
         op.drop_index(name, table_name="executions")
