@@ -36,6 +36,8 @@ from tests.support.platform import create_database, settings_for
 LEASE = 4.0
 WORKERS = 3
 _RESTART_WITHIN = 3.0
+# A machine with all this on it may take its time for a connection.
+_PATIENCE = 20.0
 
 
 class Worker(product.Worker):
@@ -148,7 +150,7 @@ class World:
 
     async def query(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         url = asyncpg_url(self.settings.database_url.get_secret_value()).set(drivername="postgresql")
-        connection: Any = await asyncpg.connect(url.render_as_string(hide_password=False), timeout=5)  # pyright: ignore
+        connection: Any = await asyncpg.connect(url.render_as_string(hide_password=False), timeout=_PATIENCE)  # pyright: ignore
         try:
             await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
             return [dict(row) for row in await connection.fetch(sql, *arguments)]
