@@ -1,6 +1,6 @@
 """A ledger with several workers of it, each of them a few objects in this process."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,8 +52,10 @@ class LabWorker:
     def rejected(self) -> int:
         return self.effects.stale
 
-    async def take(self, room: Mapping[str, int] = ALL, *, suspects: bool = True) -> list[Claim]:
-        return await self.claims.take(room, suspects=suspects)
+    async def take(
+        self, room: Mapping[str, int] = ALL, *, suspects: bool = True, held: Iterable[UUID] = ()
+    ) -> list[Claim]:
+        return await self.claims.take(room, suspects=suspects, held=held)
 
     async def take_one(self) -> tuple[Claim, PostgresLedger]:
         (claim,) = await self.take({"default": 1})

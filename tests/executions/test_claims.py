@@ -2,6 +2,8 @@ import asyncio
 from collections import Counter
 from uuid import UUID
 
+import pytest
+
 from shared.database.session import Scope
 from shared.executions.cancel import cancel
 from shared.workflow.states import Lane
@@ -153,3 +155,36 @@ async def test_a_heartbeat_renews_tells_of_cancel_and_of_loss(
         "SELECT id FROM executions WHERE id = ANY ($1) AND lease_until > now() + interval '20 s'", ids
     )
     assert {row["id"] for row in left} == set(ids[:2])
+
+
+@pytest.mark.parametrize("lost", ["ledger_claim", "ledger_load"])
+async def test_what_was_claimed_unheard_is_put_back_at_once_and_held_against_nobody(
+    platform: Platform, lab: Lab, ada: Account, view: LedgerView, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """The database went away after it had claimed, or before it could say what."""
+    mine, paused = await _queue(platform, ada, 2)
+    worker = await lab.worker("forgetful", lease=1)
+    (held,) = [claim for claim in await worker.take({"default": 1}) if claim.id == mine]
+    await view.run("UPDATE executions SET pause_requested_at = now() WHERE id = $1", paused)
+    unheard = await _queue(platform, ada, 3)
+    fetch = worker.connections.fetch
+
+    async def lose(query: str, *arguments: object) -> object:
+        answer = await fetch(query, *arguments)
+        if lost in query:
+            raise ConnectionResetError
+        return answer
+
+    monkeypatch.setattr(worker.connections, "fetch", lose)
+    with pytest.raises(ConnectionResetError):
+        await worker.take()
+    monkeypatch.undo()
+    assert {(await view.execution(id_))["status"] for id_ in unheard} == {"running"}
+
+    assert sorted(claim.id for claim in await worker.take(held=[held.id])) == sorted(unheard)
+
+    assert {(await view.execution(id_))["attempts"] for id_ in unheard} == {0}
+    assert (await view.execution(paused))["status"] == "paused"
+    kept = await view.execution(mine)
+    assert (kept["status"], kept["epoch"]) == ("running", held.epoch)
+    assert await worker.take(held=[held.id, *unheard]) == [], "it looks once"

@@ -3,9 +3,10 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
+from uuid import UUID
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
@@ -40,7 +41,7 @@ _GIVEN_UP = 300.0  # how long the database is waited for to hand over what was g
 
 
 class Queue(Protocol):
-    async def take(self, room: dict[str, int], *, suspects: bool) -> list[Claim]: ...
+    async def take(self, room: dict[str, int], *, suspects: bool, held: Iterable[UUID]) -> list[Claim]: ...
 
 
 class Bell(Protocol):
@@ -112,7 +113,8 @@ class Host:
         if not room or self._leaving:
             return
         try:
-            claims = await self._queue.take(room, suspects=self._holdings.may_take_suspect())
+            suspects, held = self._holdings.may_take_suspect(), self._holdings.epochs()
+            claims = await self._queue.take(room, suspects=suspects, held=held)
         except AWAY as error:
             log.warning("could not look for work", error=repr(error))
             return

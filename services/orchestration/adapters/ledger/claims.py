@@ -1,11 +1,11 @@
 """The queue's side of the ledger: taking executions, keeping them, taking them from the dead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from services.orchestration.adapters.ledger.connections import Connections, Row
+from services.orchestration.adapters.ledger.connections import AWAY, Connections, Row
 from shared.database.tables.ledger import EventRow
 from shared.kit import failpoints
 from shared.kit.json import JsonObject
@@ -69,9 +69,22 @@ class Claims:
         self._worker = worker
         self._lease = lease
         self._max_attempts = max_attempts
+        # Whether something may have been claimed that was never heard of.
+        self._unheard = False
 
-    async def take(self, room: Mapping[str, int], *, suspects: bool) -> list[Claim]:
-        """Queued executions of each lane, up to its room; one that is suspect only if `suspects`."""
+    async def take(self, room: Mapping[str, int], *, suspects: bool, held: Iterable[UUID]) -> list[Claim]:
+        """Queued executions of each lane, up to its room; one that is suspect only if `suspects`. `held` is what this
+        worker holds already."""
+        if self._unheard:
+            await self._connections.fetch("SELECT ledger_hand_back($1, $2)", self._worker, list(held))
+            self._unheard = False
+        try:
+            return await self._take(room, suspects)
+        except AWAY:
+            self._unheard = True
+            raise
+
+    async def _take(self, room: Mapping[str, int], suspects: bool) -> list[Claim]:
         taken = await self._connections.fetch(
             "SELECT * FROM ledger_claim($1, $2, $3, $4, $5, $6)",
             self._worker,

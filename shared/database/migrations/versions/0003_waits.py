@@ -56,6 +56,7 @@ _SQL = Path(__file__).parent.parent / "sql"
 _FUNCTIONS = (
     ("ledger_claim", "ledger_claim(text, text[], integer[], boolean, double precision, integer)"),
     ("ledger_load", "ledger_load(uuid[], bigint[])"),
+    ("ledger_hand_back", "ledger_hand_back(text, uuid[])"),
     ("ledger_renew", "ledger_renew(uuid[], bigint[], double precision)"),
     ("ledger_reap", "ledger_reap(integer)"),
     ("ledger_sweep", "ledger_sweep(integer)"),
