@@ -16,7 +16,7 @@ PLANTED = [
     ("shared/workflow/graph.py", "import shared.database.session", "workflow graph is pure"),
     ("shared/web/errors.py", "import services.auth.module", "shared never imports services"),
     ("services/auth/module.py", "import services.models.module", "services do not know one another"),
-    ("services/orchestration/engine/ports.py", "import sqlalchemy", "engine is pure"),
+    ("services/orchestration/engine/ports/ledger.py", "import sqlalchemy", "engine is pure"),
     ("gateway/proxy.py", "import services.auth.module", "gateway knows only shared"),
     ("services/analytics/module.py", "import crewai", "crewAI is imported by its runtime alone"),
     ("cli/main.py", "import services.auth.module", "command speaks to the public API"),

@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Header
+from pydantic import AfterValidator
 from sqlalchemy import Insert, Table, bindparam, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -22,8 +23,19 @@ Ring = Callable[[], Awaitable[None]]
 
 _WITH_RECORDS = (Origin.RETRY, Origin.FORK)
 
+# How the keys begin under which triggers start executions: nobody else may be first with one of them.
+RESERVED_KEYS = ("schedule:", "webhook:")
+
+
+def _not_reserved(key: str | None) -> str | None:
+    if key is not None and key.startswith(RESERVED_KEYS):
+        raise ValueError(f"must not begin with {' or '.join(RESERVED_KEYS)}")
+    return key
+
+
 IdempotencyKey = Annotated[
     str | None,
+    AfterValidator(_not_reserved),
     Header(
         alias="Idempotency-Key",
         min_length=1,

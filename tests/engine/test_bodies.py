@@ -420,3 +420,12 @@ async def test_time_slices_in_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = ledger_of(each("m", "[0, 1, 2]", body(inner), parallelism=2))
     assert await World().run(ledger) is Outcome.SUCCEEDED
     assert len(ledger.steps) == 1 + 3 + 12
+
+
+async def test_an_execution_has_so_many_steps_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "MAX_STEPS", 40)
+    inner = body(loop("again", "false", body(transform("t", "1")), max_iterations=9))
+    ledger = ledger_of(each("each", "[1, 2, 3, 4, 5, 6]", inner))
+    assert await World().run(ledger) is Outcome.FAILED
+    assert error_of(ledger)["code"] == "too_many_steps"
+    assert len(ledger.steps) <= 41

@@ -64,6 +64,12 @@ async def test_the_same_idempotency_key_starts_one(http: httpx.AsyncClient, work
     assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_mismatch")
 
 
+async def test_a_trigger_s_key_is_nobody_else_s(http: httpx.AsyncClient, workflow: str) -> None:
+    answer = await _start(http, workflow, **{"Idempotency-Key": "schedule:0195d8d4-0000-7000-8000-000000000000:x"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"][0]["field"] == "header.Idempotency-Key"
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [

@@ -139,7 +139,7 @@ def theirs(source: str) -> Any:
     try:
         result = program.evaluate({"inputs": celpy.json_to_cel(DATA)})  # pyright: ignore[reportArgumentType]
         return loads(CELJSONEncoder().encode(result))
-    except (CELEvalError, TypeError):  # a list may come with errors for elements
+    except (CELEvalError, TypeError, IndexError):  # a list may come with errors for elements, which it cannot print
         return FAILED
 
 

@@ -39,6 +39,8 @@ _ENDED = (StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.CANCELLED)
 
 # How long resolving may keep the event loop from others.
 TIME_SLICE = 0.01
+# Steps of one execution, those of all iterations together: loops in maps in loops must come to an end some day.
+MAX_STEPS = 100_000
 
 OfStep = TypeVar("OfStep", CallRecord, WaitRecord)
 
@@ -63,6 +65,7 @@ class GraphRun:
         self._loop = asyncio.get_running_loop()
         self._due: deque[tuple[Flow, PlannedNode, bool]] = deque()
         self._draining = False
+        self._visited = 0
         self._live: dict[UUID, LiveStep] = {}
         # How many of them have a task: while there are any, more will come.
         self._active = 0
@@ -126,6 +129,11 @@ class GraphRun:
         self._due.extend([(flow, node, runs) for node, runs in due])
 
     def _visit(self, flow: Flow, node: PlannedNode, runs: bool) -> None:
+        self._visited += 1
+        if self._visited > MAX_STEPS:
+            message = f"the execution has more than {MAX_STEPS:,} steps: give its maps and loops less to do"
+            self._end_failed(error_object("too_many_steps", message, node.id))
+            return
         record = self._recorded.pop((node.id, flow.path), None) if self._recorded else None
         step = node.step
         if not runs:
