@@ -148,5 +148,9 @@ def _exceeded(refused: Any) -> Exceeded:
 
 
 def _amounts(tokens: int | None, cost: Decimal | None, calls: int | None) -> JsonObject:
-    amounts: JsonObject = {"tokens": tokens, "cost": None if cost is None else format(cost, "f"), "calls": calls}
+    amounts: JsonObject = {
+        "tokens": tokens,
+        "cost": None if cost is None else format(cost.normalize(), "f"),
+        "calls": calls,
+    }
     return {name: value for name, value in amounts.items() if value is not None}

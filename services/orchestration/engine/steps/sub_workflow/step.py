@@ -39,4 +39,10 @@ def _output(ended: Any, name: str) -> Json:
     if ended is not None and ended["status"] == ExecutionStatus.SUCCEEDED:
         return ended["output"]
     error: Any = (ended and ended.get("error")) or {"message": "it was cancelled"}
-    raise StepFailed(f"{name}: {error['message']}", code="child_failed", details={"error": error})
+    raise StepFailed(
+        f"{name}: {error['message']}",
+        code="child_failed",
+        # What the child cannot do better the next time, it need not be paid for again.
+        retryable=error.get("retryable") is True,
+        details={"error": error},
+    )
