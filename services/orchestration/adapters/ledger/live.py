@@ -56,7 +56,17 @@ class LiveEvents:
             self._task = None
 
     async def _send(self, messages: list[tuple[str, bytes]]) -> None:
-        async with asyncio.timeout(_PATIENCE), self._redis.pipeline(transaction=False) as pipeline:
-            for name, events in messages:
-                pipeline.publish(name, events)
-            await pipeline.execute()
+        async with asyncio.timeout(_PATIENCE):
+            heard = await self._heard({name.encode() for name, _ in messages})
+            if not heard:
+                return
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for name, events in messages:
+                    if name.encode() in heard:
+                        pipeline.publish(name, events)
+                await pipeline.execute()
+
+    async def _heard(self, names: set[bytes]) -> set[bytes]:
+        """Those that somebody listens to, as a rule few. Who begins to listen later has all of this in Postgres."""
+        listeners: list[tuple[bytes, int]] = await self._redis.pubsub_numsub(*names)
+        return {name for name, count in listeners if count}

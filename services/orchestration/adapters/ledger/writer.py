@@ -21,8 +21,9 @@ from shared.kit.logging import get_logger
 
 log = get_logger(__name__)
 
-# Bounds of one transaction, so that a short write does not wait long behind many or large ones.
-_MOST_WRITES = 64
+# Bounds of one transaction, so that a short write does not wait long behind many or large ones; and so that of many
+# executions some are written while others run, and worker and database both have something to do.
+_MOST_WRITES = 24
 _MOST_BYTES = 4 * 1024 * 1024
 
 _WRITE = "SELECT * FROM ledger_write($1, $2, $3, $4, $5, $6)"
