@@ -188,3 +188,28 @@ async def test_what_was_claimed_unheard_is_put_back_at_once_and_held_against_nob
     kept = await view.execution(mine)
     assert (kept["status"], kept["epoch"]) == ("running", held.epoch)
     assert await worker.take(held=[held.id, *unheard]) == [], "it looks once"
+
+
+async def test_what_somebody_keeps_locked_costs_no_other_its_lease(
+    platform: Platform, lab: Lab, ada: Account, view: LedgerView
+) -> None:
+    """Who was frozen in the middle of a transaction may keep a row locked for minutes."""
+    await _queue(platform, ada, 3)
+    worker = await lab.worker()
+    stuck, *others = await worker.take()
+    await view.run("UPDATE executions SET lease_until = now() + interval '1 s' WHERE status = 'running'")
+    held = {claim.id: claim.epoch for claim in (stuck, *others)}
+    async with view.connection.transaction():
+        await view.connection.execute("SELECT FROM executions WHERE id = $1 FOR UPDATE", stuck.id)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(worker.claims.renew(held), 0.5)
+        answer = await asyncio.wait_for(worker.claims.renew(held, patient=False), 5)
+        assert {id_: renewal.renewed for id_, renewal in answer.items()} == {
+            stuck.id: False,
+            **{claim.id: True for claim in others},
+        }
+    for claim in others:
+        stored = await view.execution(claim.id)
+        assert (stored["lease_until"] - stored["claimed_at"]).total_seconds() > 25
+    await view.run("UPDATE executions SET epoch = epoch + 1 WHERE id = $1", stuck.id)
+    assert stuck.id not in await worker.claims.renew(held, patient=False)

@@ -36,6 +36,7 @@ class Heartbeat:
         self._clock = clock
         self._interval = min(lease / 3, _LONGEST_INTERVAL)
         self._now = asyncio.Event()
+        self._patient = True
 
     def soon(self) -> None:
         """Do not wait for the next one."""
@@ -60,12 +61,15 @@ class Heartbeat:
         if failpoints.armed:
             await failpoints.reach("worker.heartbeat")
         try:
-            answer = await self._claims.renew(asked)
+            answer = await self._claims.renew(asked, patient=self._patient)
         except (asyncpg.PostgresError, *AWAY) as error:
+            # It may have been a lock on one of them: that must not cost the others their leases.
+            self._patient = False
             metrics.HEARTBEATS_FAILED.inc()
             log.warning("heartbeat failed", error=repr(error), executions=len(asked))
             self._drop_expired()
             return False
+        self._patient = True
         for execution_id, epoch in asked.items():
             held = self._holdings.get(execution_id)
             if held is not None and held.claim.epoch == epoch:
@@ -78,7 +82,8 @@ class Heartbeat:
             held.lose()
             metrics.LEASES_LOST.inc()
             return
-        held.renewed_at = sent_at
+        if renewal.renewed:
+            held.renewed_at = sent_at
         if renewal.cancel_requested:
             held.cancel()
         elif renewal.pause_requested:

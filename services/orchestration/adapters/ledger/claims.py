@@ -42,11 +42,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a heartbeat brings of an execution that is still ours."""
+    """What a heartbeat brings of an execution that is still ours. Somebody keeps one locked that is not `renewed`."""
 
     cancel_requested: bool
     pause_requested: bool
     wakes: int
+    renewed: bool = True
 
 
 @dataclass(slots=True)
@@ -110,12 +111,16 @@ class Claims:
         by_id = {row["id"]: row for row in opened}
         return [_claim(row, by_id[row["id"]]) for row in taken if row["id"] in by_id]
 
-    async def renew(self, held: Mapping[UUID, int]) -> dict[UUID, Renewal]:
-        """Of the executions (with their epochs) those that are still this worker's."""
+    async def renew(self, held: Mapping[UUID, int], *, patient: bool = True) -> dict[UUID, Renewal]:
+        """Of the executions (with their epochs) those that are still this worker's. If not `patient`, it waits for
+        nobody who has one of them locked."""
         rows = await self._connections.fetch(
-            "SELECT * FROM ledger_renew($1, $2, $3)", list(held), list(held.values()), self._lease
+            "SELECT * FROM ledger_renew($1, $2, $3, $4)", list(held), list(held.values()), self._lease, patient
         )
-        return {row["id"]: Renewal(row["cancel_requested"], row["pause_requested"], row["wakes"]) for row in rows}
+        return {
+            row["id"]: Renewal(row["cancel_requested"], row["pause_requested"], row["wakes"], row["renewed"])
+            for row in rows
+        }
 
     async def reap(self) -> list[EventRow]:
         """Takes executions from workers that died; answers with what was written to their streams."""

@@ -57,7 +57,7 @@ _FUNCTIONS = (
     ("ledger_claim", "ledger_claim(text, text[], integer[], boolean, double precision, integer)"),
     ("ledger_load", "ledger_load(uuid[], bigint[])"),
     ("ledger_hand_back", "ledger_hand_back(text, uuid[])"),
-    ("ledger_renew", "ledger_renew(uuid[], bigint[], double precision)"),
+    ("ledger_renew", "ledger_renew(uuid[], bigint[], double precision, boolean)"),
     ("ledger_reap", "ledger_reap(integer)"),
     ("ledger_sweep", "ledger_sweep(integer)"),
     ("ledger_delete_parts", "ledger_delete_parts()"),
