@@ -29,6 +29,14 @@ log = get_logger(__name__)
 # Seconds: what lies between us and the server may have forgotten a connection that was silent for longer.
 _LONG_IDLE = 30.0
 
+_SETTINGS = {
+    "application_name": "quarterdeck",
+    "jit": "off",
+    # A process that is frozen between two statements keeps its locks: nobody could go on with an execution that it was
+    # just cancelling. Nothing here waits for the world with a transaction open.
+    "idle_in_transaction_session_timeout": "60s",
+}
+
 AfterCommit = Callable[[], Awaitable[None]]
 
 
@@ -88,7 +96,7 @@ class Database:
             hide_parameters=True,
             json_serializer=dumps,
             json_deserializer=loads,
-            connect_args={"server_settings": {"application_name": "quarterdeck", "jit": "off"}},
+            connect_args={"server_settings": _SETTINGS},
         )
         _replace_broken(self.engine)
 

@@ -1,8 +1,9 @@
+import asyncio
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from shared.database import session as session_module
 from shared.database.session import Scope, is_unique_violation
@@ -54,3 +55,17 @@ async def test_a_connection_that_was_silent_for_long_is_asked_before_it_is_used(
     async with database.read(Scope()) as session:
         assert await session.scalar(text("SELECT 1")) == 1
     assert asked >= 1
+
+
+async def test_who_freezes_in_a_transaction_loses_his_locks(platform: Platform, ada: Account) -> None:
+    database = platform.resources.database
+    async with database.read(Scope()) as session:
+        assert await session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"
+    lock = text("SELECT id FROM users WHERE id = :id FOR UPDATE")
+    async with database.read(Scope(ada.tenant_id, ada.user_id)) as frozen:
+        await frozen.execute(text("SET LOCAL idle_in_transaction_session_timeout = '200ms'"))
+        await frozen.execute(lock, {"id": ada.user_id})
+        async with asyncio.timeout(5), database.write(Scope(ada.tenant_id, ada.user_id)) as other:
+            await other.execute(lock, {"id": ada.user_id})
+        with pytest.raises(DBAPIError):
+            await frozen.execute(lock, {"id": ada.user_id})
