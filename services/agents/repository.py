@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, delete, func, insert, or_, select
-from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy import ColumnElement, delete, insert, or_, select
 
 from services.agents.schemas import AgentSort
+from shared.database.naming import workflows_naming
 from shared.database.session import ReadSession, WriteSession
 from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.agents import Agent, AgentKnowledgeBase
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.models import Model
 from shared.database.tables.tools import Tool
-from shared.database.tables.workflows import Workflow, WorkflowVersion
 
 # Where a graph, or a body within it, names an agent. Lax mode looks into arrays by itself.
 _NAMES_AGENT = (
-    "$.**.config ? (@.agent_id == $agent || @.manager_agent_id == $agent"
-    " || @.agent_ids[*] == $agent || @.tasks[*].agent_id == $agent)"
+    "$.**.config ? (@.agent_id == $named || @.manager_agent_id == $named"
+    " || @.agent_ids[*] == $named || @.tasks[*].agent_id == $named)"
 )
 
 
@@ -121,13 +120,4 @@ async def hold_tools(session: WriteSession, names: Iterable[str]) -> set[str]:
 
 async def workflows_using(session: ReadSession, agent_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
     """Ids and names of workflows whose latest version names the agent."""
-    latest = (Workflow.id == WorkflowVersion.workflow_id) & (Workflow.latest_version == WorkflowVersion.version)
-    variables = func.jsonb_build_object("agent", str(agent_id))
-    statement = (
-        select(Workflow.id, Workflow.name)
-        .join(WorkflowVersion, latest)
-        .where(func.jsonb_path_exists(WorkflowVersion.graph, cast(_NAMES_AGENT, JSONPATH), variables))
-        .order_by(Workflow.name, Workflow.id)
-        .limit(limit)
-    )
-    return [(id_, name) for id_, name in await session.execute(statement)]
+    return await workflows_naming(session, _NAMES_AGENT, agent_id, limit)

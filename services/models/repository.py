@@ -8,19 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Date, cast, func, or_, select, update
-from sqlalchemy.dialects.postgresql import JSONPATH
 
 from services.models.schemas import ModelSort
+from shared.database.naming import workflows_naming
 from shared.database.session import ReadSession, WriteSession
 from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.agents import Agent
 from shared.database.tables.ledger import CallRow
 from shared.database.tables.models import Model
-from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.llm.settings import Provider
 
 # Where a graph, or a body within it, names a model itself, not through an agent.
-_NAMES_MODEL = "$.**.config ? (@.manager_model_id == $model)"
+_NAMES_MODEL = "$.**.config ? (@.manager_model_id == $named)"
 
 
 SORTINGS = {
@@ -77,16 +76,7 @@ async def agents_using(session: ReadSession, model_id: UUID, limit: int) -> Sequ
 
 async def workflows_using(session: ReadSession, model_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
     """Workflows whose latest version has a crew that this model manages."""
-    latest = (Workflow.id == WorkflowVersion.workflow_id) & (Workflow.latest_version == WorkflowVersion.version)
-    variables = func.jsonb_build_object("model", str(model_id))
-    statement = (
-        select(Workflow.id, Workflow.name)
-        .join(WorkflowVersion, latest)
-        .where(func.jsonb_path_exists(WorkflowVersion.graph, cast(_NAMES_MODEL, JSONPATH), variables))
-        .order_by(Workflow.name, Workflow.id)
-        .limit(limit)
-    )
-    return [(id_, name) for id_, name in await session.execute(statement)]
+    return await workflows_naming(session, _NAMES_MODEL, model_id, limit)
 
 
 async def models_falling_back_on(session: ReadSession, model_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:

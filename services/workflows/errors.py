@@ -16,6 +16,11 @@ class VersionMissing(Invalid):
     message = "Say which version you changed, in `version` or in If-Match."
 
 
+class WorkflowInUse(Conflict):
+    code = "workflow_in_use"
+    message = "Other workflows start this one; the details name them. Take it out of them first."
+
+
 class WorkflowBusy(Conflict):
     code = "workflow_busy"
     message = "Executions of this workflow have not ended yet: wait for them, or cancel them."

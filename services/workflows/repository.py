@@ -4,12 +4,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, exists, func, select, tuple_, update
 
 from services.workflows.schemas import WorkflowSort
+from shared.database.naming import workflows_naming
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.ledger import ExecutionRow
 from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.executions.errors import VersionNotFound, WorkflowNotFound
 from shared.workflow.states import ExecutionStatus
 
+_STARTS_WORKFLOW = '$.** ? (@.type == "sub_workflow" && @.config.workflow_id == $named)'
 _OPEN = [status.value for status in ExecutionStatus if not status.ended]
 
 
@@ -96,6 +98,11 @@ async def share_limit(session: WriteSession, workflow_id: UUID, *, limited: bool
     )
     key = workflow_id if limited else None
     await session.execute(update(ExecutionRow).where(ExecutionRow.id.in_(open_ones)).values(concurrency_key=key))
+
+
+async def workflows_starting(session: ReadSession, workflow_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    """Workflows whose latest version has a node that starts this one."""
+    return await workflows_naming(session, _STARTS_WORKFLOW, workflow_id, limit)
 
 
 async def delete_workflow(session: WriteSession, workflow_id: UUID) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response, status
 
 from services.workflows import service
-from services.workflows.errors import GraphInvalid, VersionConflict, VersionMissing, WorkflowBusy
+from services.workflows.errors import GraphInvalid, VersionConflict, VersionMissing, WorkflowBusy, WorkflowInUse
 from services.workflows.schemas import (
     CloneRequest,
     ExecuteRequest,
@@ -103,7 +103,7 @@ def _based_on(version: int | None, if_match: str | None) -> int:
 @router.delete(
     "/workflows/{workflow_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(NotAllowed, WorkflowNotFound, WorkflowBusy),
+    responses=responses(NotAllowed, WorkflowNotFound, WorkflowBusy, WorkflowInUse),
 )
 async def delete_workflow(workflow_id: UUID, session: WriteDb, caller: Writer) -> None:
     """Its versions go with it. Its executions stay to be looked at; while one has not ended it cannot be deleted."""

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from services.workflows import repository
-from services.workflows.errors import GraphInvalid, VersionConflict, WorkflowBusy
+from services.workflows.errors import GraphInvalid, VersionConflict, WorkflowBusy, WorkflowInUse
 from services.workflows.schemas import (
     ExecuteRequest,
     ProblemOut,
@@ -37,6 +37,8 @@ from shared.workflow.graph import Graph
 from shared.workflow.problems import Problem, Severity
 from shared.workflow.states import ExecutionStatus
 from shared.workflow.validate import References, validate_graph
+
+_NAMED_USERS = 20
 
 
 async def list_workflows(
@@ -112,6 +114,10 @@ async def delete(session: WriteSession, workflow_id: UUID) -> None:
     await repository.lock_workflow(session, workflow_id)
     if await repository.has_open_executions(session, workflow_id):
         raise WorkflowBusy
+    users = await repository.workflows_starting(session, workflow_id, _NAMED_USERS)
+    if users:
+        details = [ErrorDetail(field=f"workflows.{id_}", message=name, code="starts_workflow") for id_, name in users]
+        raise WorkflowInUse(details=details)
     await repository.delete_workflow(session, workflow_id)
 
 

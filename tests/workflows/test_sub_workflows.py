@@ -136,3 +136,15 @@ async def test_a_body_that_is_none_is_kept_and_told(here: Tenant, body: Any) -> 
     each = {"id": "each", "type": "map", "config": {"items": "[1]", "body": body}}
     made = await here.workflow(graph([each], []))
     assert not made["valid"]
+
+
+async def test_a_workflow_that_others_start_stays(here: Tenant) -> None:
+    leaf = await here.workflow(TRIVIAL, name="Leaf")
+    body = {"nodes": starting(leaf["id"])["nodes"], "edges": []}
+    each = {"id": "each", "type": "map", "config": {"items": "[1]", "body": body}}
+    top = await here.workflow(graph([each], []), name="Top")
+    refused = await here.http.delete(f"/api/v1/workflows/{leaf['id']}")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "workflow_in_use")
+    assert [each["field"] for each in refused.json()["error"]["details"]] == [f"workflows.{top['id']}"]
+    assert (await here.http.delete(f"/api/v1/workflows/{top['id']}")).status_code == 204
+    assert (await here.http.delete(f"/api/v1/workflows/{leaf['id']}")).status_code == 204

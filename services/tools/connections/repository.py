@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, func, or_, select
-from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy import ColumnElement, or_, select
 
 from services.tools.connections.schemas import ConnectionSort
+from shared.database.naming import workflows_naming
 from shared.database.session import ReadSession, WriteSession
 from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.tools import Connection, Tool
-from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.tools.connections import ConnectionKind
 
 # Where a graph, or a body within it, names a connection.
-_NAMES_CONNECTION = "$.**.config ? (@.connection_id == $connection)"
+_NAMES_CONNECTION = "$.**.config ? (@.connection_id == $named)"
 
 SORTINGS = {
     ConnectionSort.NEWEST: by_time(Connection.created_at, Connection.id, descending=True),
@@ -63,13 +62,4 @@ async def tools_using(session: ReadSession, connection_id: UUID, limit: int) -> 
 
 async def workflows_using(session: ReadSession, connection_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
     """Workflows whose latest version has a node that names the connection."""
-    latest = (Workflow.id == WorkflowVersion.workflow_id) & (Workflow.latest_version == WorkflowVersion.version)
-    variables = func.jsonb_build_object("connection", str(connection_id))
-    statement = (
-        select(Workflow.id, Workflow.name)
-        .join(WorkflowVersion, latest)
-        .where(func.jsonb_path_exists(WorkflowVersion.graph, cast(_NAMES_CONNECTION, JSONPATH), variables))
-        .order_by(Workflow.name, Workflow.id)
-        .limit(limit)
-    )
-    return [(id_, name) for id_, name in await session.execute(statement)]
+    return await workflows_naming(session, _NAMES_CONNECTION, connection_id, limit)

@@ -4,18 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, collate, func, or_, select
-from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy import ColumnElement, collate, or_, select
 
 from services.tools.tools.schemas import ToolKind, ToolSort
+from shared.database.naming import workflows_naming
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.agents import Agent
 from shared.database.tables.tools import Connection, Tool
-from shared.database.tables.workflows import Workflow, WorkflowVersion
 from shared.workflow.states import Effect
 
 # Where a graph, or a body within it, uses a tool.
-_NAMES_TOOL = '$.** ? (@.type == "tool" && @.config.tool == $tool)'
+_NAMES_TOOL = '$.** ? (@.type == "tool" && @.config.tool == $named)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +69,4 @@ async def agents_using(session: ReadSession, name: str, limit: int) -> Sequence[
 
 async def workflows_using(session: ReadSession, name: str, limit: int) -> Sequence[tuple[UUID, str]]:
     """Workflows whose latest version has a node that uses the tool."""
-    latest = (Workflow.id == WorkflowVersion.workflow_id) & (Workflow.latest_version == WorkflowVersion.version)
-    variables = func.jsonb_build_object("tool", name)
-    statement = (
-        select(Workflow.id, Workflow.name)
-        .join(WorkflowVersion, latest)
-        .where(func.jsonb_path_exists(WorkflowVersion.graph, cast(_NAMES_TOOL, JSONPATH), variables))
-        .order_by(Workflow.name, Workflow.id)
-        .limit(limit)
-    )
-    return [(id_, name) for id_, name in await session.execute(statement)]
+    return await workflows_naming(session, _NAMES_TOOL, name, limit)
