@@ -7,7 +7,7 @@ from services.orchestration.engine.ports import Audience, LedgerBatch, StepStatu
 from shared.executions.events import wire
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
-from tests.executions.lab import Lab, parked, step, wait
+from tests.executions.lab import Lab, child, parked, step, wait
 from tests.executions.support import LedgerView, queue
 from tests.support.platform import Account, Platform
 
@@ -100,6 +100,28 @@ async def test_many_who_sweep_do_each_thing_once(
     assert sorted(line.execution_id for each in swept for line in each.events) == sorted(row.id for row in rows)
     for row in rows:
         assert [line["data"]["status"] for line in await view.events(row.id)] == ["queued", "waiting", "queued"]
+
+
+async def test_of_one_with_many_children_some_are_told_at_a_time(
+    platform: Platform, lab: Lab, ada: Account, view: LedgerView
+) -> None:
+    row = await queue(platform, ada)
+    worker = await lab.worker()
+    asking = step(status=StepStatus.WAITING)
+    children = [child(asking) for _ in range(7)]
+    await worker.waiting(*children)
+    await view.run("DO $$ BEGIN PERFORM ledger_settle(id, 'failed', NULL) FROM executions WHERE parent_id IS NULL "
+                   f"AND id = '{row.id}'; END $$")  # fmt: skip
+
+    stopped: list[int] = []
+    again = True
+    while again:
+        told = await view.connection.fetch("SELECT what FROM ledger_sweep(3)")
+        again = "again" in {each["what"] for each in told}
+        stopped.append(sum(each["what"] == "event" for each in told))
+
+    assert stopped == [3, 3, 1]
+    assert {(await view.execution(each.id))["status"] for each in children} == {"cancelled"}
 
 
 async def test_a_sweep_steps_over_what_another_transaction_holds_and_comes_back(

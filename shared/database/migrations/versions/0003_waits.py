@@ -74,7 +74,7 @@ _PLAIN_FUNCTIONS = (
     ("ledger_wake", "ledger_wake(uuid)"),
     ("ledger_settle_wait", "ledger_settle_wait(uuid, text, jsonb, uuid)"),
     ("ledger_ask_to_stop", "ledger_ask_to_stop(executions)"),
-    ("ledger_sweep_execution", "ledger_sweep_execution(executions)"),
+    ("ledger_sweep_execution", "ledger_sweep_execution(executions, integer)"),
     ("ledger_tree", "ledger_tree(uuid)"),
     ("ledger_lock_tree", "ledger_lock_tree(uuid)"),
     ("ledger_cancel", "ledger_cancel(uuid)"),

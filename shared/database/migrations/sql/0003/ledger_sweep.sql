@@ -1,6 +1,8 @@
 -- What is due for waits, of all tenants, up to p_limit of each sort: those past their time expire, those that nobody
 -- answered go to whom they escalate to, and what was settled without telling its execution is told. So timers fire, and
--- parents hear of their children. A child that nobody waits for any more, because its parent ended, is cancelled.
+-- parents hear of their children. A child that nobody waits for any more, because its parent ended, is cancelled. Of one
+-- execution no more than p_limit are told at once, and of all a few times that: one with thousands of children must
+-- not take longer than anybody waits for the answer, or nothing would ever be told again.
 --
 -- Answers with what happened: 'event' (a line of execution `id`'s stream, as its row), 'look' (the worker that runs
 -- `id` is to look at once), 'settled' and 'escalated' (wait `id`, which asks a person), and 'again' when there is
@@ -15,6 +17,8 @@ AS $$
 DECLARE
     concerned uuid;
     held executions;
+    said integer;
+    left_to_say integer := 5 * p_limit;
 BEGIN
     FOR concerned IN
         (
@@ -29,7 +33,10 @@ BEGIN
     LOOP
         SELECT e.* INTO held FROM executions e WHERE e.id = concerned FOR NO KEY UPDATE SKIP LOCKED;
         IF FOUND THEN
-            RETURN QUERY SELECT * FROM ledger_sweep_execution(held);
+            RETURN QUERY SELECT * FROM ledger_sweep_execution(held, p_limit);
+            GET DIAGNOSTICS said = ROW_COUNT;
+            left_to_say := left_to_say - said;
+            EXIT WHEN left_to_say <= 0;
         END IF;
     END LOOP;
 

@@ -1,5 +1,6 @@
--- What is due for the waits of one execution, which the caller has locked: part of ledger_sweep.
-CREATE FUNCTION ledger_sweep_execution(p_held executions)
+-- What is due for the waits of one execution, which the caller has locked, and of those that were settled at most
+-- p_limit: part of ledger_sweep.
+CREATE FUNCTION ledger_sweep_execution(p_held executions, p_limit integer)
 RETURNS TABLE (what text, tenant_id uuid, id uuid, line jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = public, pg_temp
 SET enable_seqscan = off
@@ -16,7 +17,9 @@ BEGIN
     WHERE w.execution_id = p_held.id AND w.status = 'open' AND w.due_at <= now();
 
     FOR settled IN
-        SELECT * FROM waits w WHERE w.execution_id = p_held.id AND w.status <> 'open' AND NOT w.told ORDER BY w.id
+        SELECT * FROM waits w
+        WHERE w.execution_id = p_held.id AND w.status <> 'open' AND NOT w.told
+        ORDER BY w.id LIMIT p_limit
     LOOP
         IF settled.kind = 'child' AND settled.status = 'closed' THEN
             -- It has the wait's id.
