@@ -103,8 +103,11 @@ def commits_together(seen: Evidence) -> Finding:
     finding.violations += [f"{id_} was accepted and is gone" for id_ in seen.accepted.keys() - tops]
     finding.violations += [f"nobody asked for {id_}" for id_ in tops - seen.accepted.keys() - seen.poison]
     children = {id_ for id_, row in seen.executions.items() if row["parent_id"] is not None}
-    asked = {wait["id"] for wait in seen.waits if wait["kind"] == "child"}
-    finding.violations += [f"child {id_} without a wait, or the reverse" for id_ in children ^ asked]
+    asked = {wait["id"]: wait["status"] for wait in seen.waits if wait["kind"] == "child"}
+    finding.violations += [f"nobody waited for the child {id_}" for id_ in children - asked.keys()]
+    # Who is to stop starts no child any more: what it asked is closed.
+    missing = [id_ for id_, status in asked.items() if status != "closed" and id_ not in children]
+    finding.violations += [f"there is no child for the wait {id_}" for id_ in missing]
     return finding
 
 
