@@ -369,13 +369,17 @@ async def test_a_retry_in_a_loop_in_a_map(ada: Client, provider: FakeModelServer
     assert failed["status"] == "failed"
     done = {(s["node"], s["path"]) for s in failed["steps"] if s["status"] == "succeeded" and s["type"] == "agent_task"}
     assert ("say", "each[1]/rounds[0]") in done
+    # A call may have been answered in a step that another's failure then stopped: it is not made again either.
+    calls = (await ada.get(f"/executions/{failed['id']}/calls"))["items"]
+    answered = sum(call["status"] == "succeeded" for call in calls)
+    assert answered >= len(done)
     provider.script({"answer": "Words."})
     before = len(asked(provider))
 
     retried = await derive(ada, failed, "retry")
 
     assert retried["status"] == "succeeded", retried["error"]
-    assert len(asked(provider)) == before + 9 - len(done)
+    assert len(asked(provider)) == before + 9 - answered
     for execution in (failed, retried):
         replay = await ada.finished((await ada.post(f"/executions/{execution['id']}/replay"))["id"])
         assert replay["output"]["same"], replay["output"]
