@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, text, update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from shared.auth.authenticator import active_role
 from shared.auth.errors import NotAuthenticated
 from shared.auth.permissions import PERMISSIONS, Permission
 from shared.auth.principal import Principal
+from shared.database.away import is_away
 from shared.database.session import Database, ReadSession, Scope, WriteSession
 from shared.database.tables.ledger import ExecutionRow
 from shared.database.tables.triggers import Trigger
@@ -117,7 +117,7 @@ async def _fire_schedule(
     try:
         outcome = await fire(session, trigger, ring, lambda: inputs, f"schedule:{trigger_id}:{moment.isoformat()}")
     except Exception as error:
-        if isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError):
+        if is_away(error):
             raise  # the database's trouble, not this schedule's: it stays due
         log.exception("a schedule could not fire", trigger_id=str(trigger_id))
         await _note_failure(session, trigger_id, AppError.code, AppError.message)

@@ -143,6 +143,27 @@ async def test_a_schedule_that_cannot_be_followed_holds_up_no_other(here: Tenant
     assert [(item["last_error"]["code"], item["next_fire_at"]) for item in listed] == [("schedule_broken", None)]
 
 
+async def test_what_the_database_refuses_holds_up_no_other(here: Tenant, view: LedgerView) -> None:
+    """It would refuse it for ever; only trouble that passes is waited for."""
+    refused, other = await make(here, schedule(**MINUTELY)), await make(here, schedule(**MINUTELY))
+    await due_since(view, refused, last_minute() - timedelta(seconds=60))
+    await due_since(view, other, last_minute())
+    await view.run(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'too large' USING ERRCODE = '22003'; END $$"
+    )
+    await view.run(
+        "CREATE TRIGGER refuse BEFORE INSERT ON executions FOR EACH ROW "
+        f"WHEN (NEW.trigger_id = '{refused['id']}') EXECUTE FUNCTION refuse()"
+    )
+    try:
+        assert await fire_all(here) == 3
+    finally:
+        await view.run("DROP FUNCTION refuse CASCADE")
+    assert len(await started(view, other)) == 1
+    assert (await here.get(f"/triggers/{refused['id']}"))["failures"] == 2
+
+
 async def test_who_left_starts_nothing_any_more(here: Tenant, view: LedgerView) -> None:
     editor = await here.platform.join(here.account, "editor")
     http = await here.platform.client(SERVICE, editor)
