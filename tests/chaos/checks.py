@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tests.chaos.load import Memory
 from tests.chaos.workloads import BUDGET_CALLS
-from tests.chaos.world import LEASE, World
+from tests.chaos.world import LEASE, WORKERS, World
 
 # A provider's clock is ours. What it received in the same instant as an answer was recorded is not held against us.
 _INSTANT = 0.05
@@ -188,7 +188,7 @@ def takeover(seen: Evidence) -> Finding:
         if not after:
             continue  # it had ended before it was killed
         waits.append(min(after))
-        if min(after) > _TAKEOVER and not _database_was_away(seen, fault.at):
+        if min(after) > _TAKEOVER and not _database_was_away(seen, fault.at) and not _all_were_away(seen, fault.at):
             finding.violations.append(f"{id_} after {min(after):.1f} s")
     finding.note = f"at most {max(waits, default=0):.1f} s"
     return finding
@@ -311,6 +311,12 @@ def _texts(messages: Iterable[dict[str, Any]]) -> str:
 
 def _database_was_away(seen: Evidence, at: float) -> bool:
     return any(f.kind == "postgres_kill" and at - 5 < f.at < at + _TAKEOVER + 5 for f in seen.world.faults)
+
+
+def _all_were_away(seen: Evidence, at: float) -> bool:
+    """Whether every worker that could have taken over may have met its own end meanwhile, or have been frozen."""
+    ends = ("worker_kill", "worker_stop", "worker_freeze", "failpoint")
+    return sum(f.kind in ends and at - 3 * LEASE < f.at < at + _TAKEOVER for f in seen.world.faults) > WORKERS
 
 
 def _fire_time(row: dict[str, Any]) -> datetime:
