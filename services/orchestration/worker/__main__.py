@@ -5,6 +5,7 @@ ends at once, and the others find what it left when its leases are over.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,9 @@ from shared.workflow.states import ExecutionKind
 log = get_logger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Nearly all that steps leave behind is freed without the garbage collector. As often as Python has it look by default,
+# it takes 30 us of each step, and finds nothing.
+_COLLECT_AFTER = (5_000, 10, 4)
 
 
 async def run(settings: Settings, job_modules: Sequence[str]) -> None:
@@ -79,6 +83,7 @@ def main(job_modules: Sequence[str] = JOB_MODULES) -> int:
         if not value.get_secret_value():
             sys.stderr.write(f"{name} is not set: a worker needs the database and the broker.\n")
             return 2
+    gc.set_threshold(*_COLLECT_AFTER)
     # Not closed in the end: that would wait for steps which did not stop, and for threads of agent libraries. All is
     # handed over by then; nobody waits for what they still do.
     asyncio.Runner(loop_factory=uvloop.new_event_loop).run(run(settings, job_modules))
