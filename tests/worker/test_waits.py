@@ -11,7 +11,7 @@ from sqlalchemy import text
 from shared.database.session import Scope
 from shared.executions.submit import submit
 from shared.workflow.states import ExecutionKind
-from tests.executions.support import submission
+from tests.executions.support import owner_connection, submission
 from tests.worker.processes import LANE, LEASE, Yard, busiest
 
 GRAPH = {
@@ -37,15 +37,19 @@ async def _start(yard: Yard) -> UUID:
 
 async def _answer_all(yard: Yard, answered: dict[UUID, int]) -> None:
     """Whatever is asked is answered three times at once, at the moment it is seen."""
-    while True:
-        rows = await yard.view.connection.fetch(
-            "SELECT id FROM waits WHERE tenant_id = $1 AND kind = 'approval' AND status = 'open'",
-            yard.account.tenant_id,
-        )
-        for row in rows:
-            won = await asyncio.gather(*(_answer(yard, row["id"]) for _ in range(3)))
-            answered[row["id"]] = answered.get(row["id"], 0) + sum(won)
-        await asyncio.sleep(0.01)
+    connection = await owner_connection(yard.platform)  # the yard's own is at work meanwhile
+    try:
+        while True:
+            rows = await connection.fetch(
+                "SELECT id FROM waits WHERE tenant_id = $1 AND kind = 'approval' AND status = 'open'",
+                yard.account.tenant_id,
+            )
+            for row in rows:
+                won = await asyncio.gather(*(_answer(yard, row["id"]) for _ in range(3)))
+                answered[row["id"]] = answered.get(row["id"], 0) + sum(won)
+            await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
 
 
 async def _answer(yard: Yard, wait_id: UUID) -> bool:
