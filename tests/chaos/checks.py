@@ -18,6 +18,9 @@ _CANCEL = 5.0
 # Calls that a looping agent may have under way beyond its budget: it makes one at a time.
 _IN_FLIGHT = 1
 _POISON_ATTEMPTS = 5
+# An execution is suspected after two deaths beside a poisonous one. The others are then its own, or the drill's.
+_DEATHS_IN_PLENTY = _POISON_ATTEMPTS - 2
+_DEADLY = ("worker_kill", "worker_freeze", "failpoint", "postgres_kill")
 # What a step or a call says when something was raised that nobody had thought of.
 _FAULTS_OF_OURS = ("internal_error", "call_failed")
 _SHOWN = 3
@@ -219,9 +222,15 @@ def poison(seen: Evidence) -> Finding:
             finding.faults += row["attempts"]
             if not failed_so or row["attempts"] != _POISON_ATTEMPTS:
                 finding.violations.append(f"{id_} is {row['status']} after {row['attempts']} attempts")
-        elif failed_so:
+        elif failed_so and _deaths(seen, row) < _DEATHS_IN_PLENTY:
             finding.violations.append(f"{id_} was set aside for it")
     return finding
+
+
+def _deaths(seen: Evidence, row: dict[str, Any]) -> int:
+    """How many workers the drill itself ended or froze while the execution was open."""
+    began, ended = row["created_at"].timestamp(), row["finished_at"].timestamp()
+    return sum(fault.kind in _DEADLY and began <= fault.at <= ended for fault in seen.world.faults)
 
 
 def cancel(seen: Evidence) -> Finding:

@@ -194,7 +194,7 @@ async def test_a_child_is_started_and_its_output_is_the_steps() -> None:
 
 async def test_a_child_that_fails_may_be_started_once_more() -> None:
     ledger = parent()
-    error = {"code": "timeout", "message": "it took too long"}
+    error = {"code": "timeout", "message": "it took too long", "retryable": True}
     first = await asked(ledger)
     ledger.settle(first, child_ended("failed", error=error))
     second = await asked(ledger)
@@ -202,6 +202,13 @@ async def test_a_child_that_fails_may_be_started_once_more() -> None:
     ledger.settle(second, child_ended("cancelled"))
     failed = await ended(ledger, Outcome.FAILED)
     assert (failed["code"], failed["message"]) == ("child_failed", "Sum: it was cancelled")
+
+
+async def test_a_child_that_could_do_no_better_is_not_started_again() -> None:
+    ledger = parent()
+    error = {"code": "config_invalid", "message": "it cannot run", "retryable": False}
+    ledger.settle(await asked(ledger), child_ended("failed", error=error))
+    assert (await ended(ledger, Outcome.FAILED))["code"] == "child_failed"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ async def test_a_cancelled_tree_that_runs_stops_within_five_seconds(yard: Yard) 
     root, *children = [await yard.submit(steps=100, seconds=0.1) for _ in range(6)]
     await yard.view.run("UPDATE executions SET parent_id = $1, root_id = $1 WHERE id = ANY ($2)", root, children)
     await yard.running(root, *children)
+    await yard.have_begun(6)
     asked = utcnow()
     await yard.ask_to_cancel(root)
 
