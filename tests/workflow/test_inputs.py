@@ -41,7 +41,9 @@ def test_what_is_large_or_backtracks_cannot_hold_the_process(schema: dict[str, A
 def test_additional_properties() -> None:
     schema = {"properties": {"a": {}}, "patternProperties": {"^n_": {}}, "additionalProperties": False}
     assert complaints(schema, {"a": 1, "n_1": 1}) == []
-    assert complaints(schema, {"a": 1, "b": 1}) == ["inputs: Additional properties are not allowed ('b' was unexpected)"]
+    assert complaints(schema, {"a": 1, "b": 1}) == [
+        "inputs: Additional properties are not allowed ('b' was unexpected)"
+    ]
     assert complaints({"additionalProperties": {"type": "integer"}}, {"b": "x"}) == [
         "inputs.b: 'x' is not of type 'integer'"
     ]
