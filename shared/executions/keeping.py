@@ -4,18 +4,16 @@ A retry keeps what succeeded. A fork has a cut besides: the step it begins at an
 in the bodies of maps and loops as well.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from uuid import UUID
 
 from shared.kit.json import JsonObject
-from shared.workflow.bodies import body_of
+from shared.workflow.bodies import body_of, deeper, segments
 from shared.workflow.graph import Edge
 from shared.workflow.states import StepStatus
 
-_SEGMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\[(\d+)\]")
 _STAYS = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 
 
@@ -101,11 +99,6 @@ class Layout:
         )
 
 
-def segments(path: str) -> list[tuple[str, int]]:
-    """`each[3]/inner[0]` as its containers and indices, the outermost first."""
-    return [(node, int(index)) for node, index in _SEGMENT.findall(path)]
-
-
 class Cut:
     """Where a fork begins: what is at `place`, and what follows it, is dropped; the bodies around it are resumed."""
 
@@ -118,7 +111,7 @@ class Cut:
         for container, index in segments(place.path):
             self._around[Place(container, path)] = index
             self._drop_after(container, path)
-            path = _deeper(path, container, index)
+            path = deeper(path, container, index)
         self._drop_after(place.node, path)
 
     def _drop_after(self, node: str, path: str) -> None:
@@ -138,7 +131,7 @@ class Cut:
             cut_at = self._around.get(Place(container, path))
             if cut_at is not None and index > cut_at and self._layout.repeats(container):
                 return True
-            path = _deeper(path, container, index)
+            path = deeper(path, container, index)
         return False
 
 
@@ -170,11 +163,7 @@ def _containers(place: Place) -> Iterator[Place]:
     path = ""
     for container, index in segments(place.path):
         yield Place(container, path)
-        path = _deeper(path, container, index)
-
-
-def _deeper(path: str, container: str, index: int) -> str:
-    return f"{path}/{container}[{index}]" if path else f"{container}[{index}]"
+        path = deeper(path, container, index)
 
 
 # --- the calls of a step that is resumed ------------------------------------------------------------------

@@ -21,8 +21,6 @@ from shared.workflow.version import ENGINE_VERSION
 
 Ring = Callable[[], Awaitable[None]]
 
-_WITH_RECORDS = (Origin.RETRY, Origin.FORK)
-
 # How the keys begin under which triggers start executions: nobody else may be first with one of them.
 RESERVED_KEYS = ("schedule:", "webhook:")
 
@@ -123,7 +121,7 @@ def _row(submission: Submission) -> ExecutionRow:
         status=ExecutionStatus.QUEUED.value,
         priority=submission.priority,
         # A holder reads the records of earlier holders. Those that were copied are as good as an earlier holder's.
-        epoch=1 if submission.origin in _WITH_RECORDS else 0,
+        epoch=1 if submission.origin is not None and submission.origin.keeps_records else 0,
         last_write=0,
         attempts=0,
         wakes=0,

@@ -1,5 +1,6 @@
 """Graphs within graphs, as stored: the bodies of maps and loops."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,19 @@ from shared.kit.json import JsonObject
 from shared.workflow.cel.values import is_map
 
 WITH_BODY = ("map", "loop")
+
+_SEGMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\[(\d+)\]")
+
+
+def deeper(path: str, container: str, index: int) -> str:
+    """The path of a step in the body of the node `container`, whose own path is `path`: `each[3]/inner[0]`."""
+    place = f"{container}[{index}]"
+    return f"{path}/{place}" if path else place
+
+
+def segments(path: str) -> list[tuple[str, int]]:
+    """`each[3]/inner[0]` as its containers and indices, the outermost first."""
+    return [(node, int(index)) for node, index in _SEGMENT.findall(path)]
 
 
 def body_of(node: JsonObject) -> JsonObject | None:

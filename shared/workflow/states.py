@@ -34,6 +34,11 @@ class Origin(StrEnum):
     RETRY = "retry"
     FORK = "fork"
 
+    @property
+    def keeps_records(self) -> bool:
+        """Whether steps and calls of the other one are on record in it."""
+        return self is not Origin.RERUN
+
 
 class Lane(StrEnum):
     """Queues of their own, so that a flood of documents does not hold up those who wait for an answer."""

@@ -7,6 +7,7 @@ from services.orchestration.engine.flow import Flow
 from services.orchestration.engine.plan import PlannedNode
 from services.orchestration.engine.ports import StepRecord
 from services.orchestration.engine.steps.base import Iteration, Iterations
+from shared.workflow.bodies import deeper
 
 
 class LiveStep:
@@ -41,8 +42,7 @@ class Nest:
         assert self.node.body is not None
         outer = self.flow.scope
         scope = {**outer, **iteration.variables, "nodes": dict(outer["nodes"])}
-        place = f"{self.node.id}[{iteration.index}]"
-        path = f"{self.flow.path}/{place}" if self.flow.path else place
+        path = deeper(self.flow.path, self.node.id, iteration.index)
         flow = self.bodies[iteration.index] = Flow(self.node.body, scope, path, self, iteration.index)
         return flow
 

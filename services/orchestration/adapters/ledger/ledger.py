@@ -5,50 +5,36 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from services.orchestration.adapters.ledger.claims import Claim
-from services.orchestration.adapters.ledger.connections import AWAY, FIRST_PAUSE, LONGEST_PAUSE, Connections, Row
+from services.orchestration.adapters.ledger.connections import AWAY, FIRST_PAUSE, LONGEST_PAUSE, Connections
 from services.orchestration.adapters.ledger.encoding import encode
+from services.orchestration.adapters.ledger.records import (
+    CALL_COLUMNS,
+    STEP_COLUMNS,
+    WAIT_COLUMNS,
+    call_record,
+    step_record,
+    wait_record,
+)
 from services.orchestration.adapters.ledger.writer import GroupWriter
 from services.orchestration.engine.ports import (
-    Action,
-    Answer,
-    Audience,
-    CallKind,
     CallRecord,
-    CallStatus,
-    Effect,
     EventRecord,
     ExecutionState,
     ExecutionStatus,
     LedgerBatch,
     StepRecord,
-    StepStatus,
     Superseded,
     Transition,
-    WaitKind,
     WaitRecord,
-    WaitStatus,
 )
 from shared.kit.clock import utcnow
-from shared.workflow.states import Origin
 
-_STEPS = """
-SELECT id, node, type, path, attempt, generation, status, input, output, error, started_at, finished_at, keyed_by
-FROM task_executions WHERE execution_id = $1 ORDER BY id
-"""
-_CALLS = """
-SELECT id, step_id, key, kind, effect, name, request_hash, request, status, response, error, model_id, agent_id,
-    input_tokens, output_tokens, cost, tries, started_at, finished_at
-FROM calls WHERE execution_id = $1 ORDER BY id
-"""
+_STEPS = f"SELECT {', '.join(STEP_COLUMNS)} FROM task_executions WHERE execution_id = $1 ORDER BY id"
+_CALLS = f"SELECT {', '.join(CALL_COLUMNS)} FROM calls WHERE execution_id = $1 ORDER BY id"
+_WAITS = f"SELECT {', '.join(WAIT_COLUMNS)} FROM waits WHERE execution_id = $1 ORDER BY id"
 _WAKES = "SELECT wakes FROM executions WHERE id = $1"
-_WAITS = """
-SELECT id, step_id, key, kind, title, request, request_hash, status, created_at, due_at, assignee_user_id,
-    assignee_role, escalate_at, escalate_user_id, escalate_role, answer, answered_by, settled_at
-FROM waits WHERE execution_id = $1 ORDER BY id
-"""
 
 T = TypeVar("T")
-_COPIES = (Origin.RETRY, Origin.FORK)
 
 
 class PostgresLedger:
@@ -76,7 +62,7 @@ class PostgresLedger:
             calls=calls,
             waits=waits,
             wakes=claim.wakes,
-            forked=claim.origin in _COPIES,
+            forked=claim.origin is not None and claim.origin.keeps_records,
             depth=claim.depth,
             root_id=claim.root_id,
             budget=claim.budget,
@@ -129,7 +115,7 @@ class PostgresLedger:
         async def read(connection: Any) -> tuple[list[StepRecord], list[CallRecord]]:
             steps = await connection.fetch(_STEPS, self._claim.id)
             calls = await connection.fetch(_CALLS, self._claim.id)
-            return [_step(row) for row in steps], [_call(row) for row in calls]
+            return [step_record(row) for row in steps], [call_record(row) for row in calls]
 
         return await self._read(read)
 
@@ -137,7 +123,7 @@ class PostgresLedger:
         async def read(connection: Any) -> tuple[int, list[WaitRecord]]:
             # The number first: what is settled between the two is seen, and told once more.
             wakes = await connection.fetchval(_WAKES, self._claim.id)
-            return wakes, [_wait(row) for row in await connection.fetch(_WAITS, self._claim.id)]
+            return wakes, [wait_record(row) for row in await connection.fetch(_WAITS, self._claim.id)]
 
         return await self._read(read)
 
@@ -151,55 +137,3 @@ class PostgresLedger:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
         raise Superseded(str(self._claim.id))
-
-
-def _step(row: Row) -> StepRecord:
-    fields: dict[str, Any] = {**row, "status": StepStatus(row["status"])}
-    return StepRecord(**fields)
-
-
-def _call(row: Row) -> CallRecord:
-    fields: dict[str, Any] = {
-        **row,
-        "kind": CallKind(row["kind"]),
-        "effect": Effect(row["effect"]),
-        "status": CallStatus(row["status"]),
-    }
-    return CallRecord(**fields)
-
-
-def _wait(row: Row) -> WaitRecord:
-    escalate_at = row["escalate_at"]
-    return WaitRecord(
-        id=row["id"],
-        step_id=row["step_id"],
-        key=row["key"],
-        kind=WaitKind(row["kind"]),
-        title=row["title"],
-        request=row["request"],
-        request_hash=row["request_hash"],
-        status=WaitStatus(row["status"]),
-        created_at=row["created_at"],
-        due_at=row["due_at"],
-        audience=Audience(
-            user_id=row["assignee_user_id"],
-            role=row["assignee_role"],
-            escalate_after=None if escalate_at is None else (escalate_at - row["created_at"]).total_seconds(),
-            escalate_user_id=row["escalate_user_id"],
-            escalate_role=row["escalate_role"],
-        ),
-        answer=_answer(row),
-    )
-
-
-def _answer(row: Row) -> Answer | None:
-    if row["settled_at"] is None:
-        return None
-    given: dict[str, Any] = row["answer"] or {}
-    action = given.get("action")
-    return Answer(
-        action=None if action is None else Action(action),
-        value=given.get("value"),
-        by=row["answered_by"],
-        at=row["settled_at"],
-    )
