@@ -1,16 +1,17 @@
 """Row-level security on every tenant table, and the few functions that may look across tenants."""
 
-from pathlib import Path
-
 from alembic import op
 
 from shared.database.migrations.security import (
     APP_ROLE,
     CURRENT_TENANT,
     CURRENT_USER,
+    SQL,
     SYSTEM_ROLE,
+    create_functions,
     create_roles,
-    hand_to_system,
+    create_system_functions,
+    drop_functions,
     protect,
 )
 
@@ -56,8 +57,6 @@ PLAIN_FUNCTIONS = (
     ("ledger_write", "ledger_write(uuid, jsonb, jsonb, jsonb, jsonb)"),
 )
 
-SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     create_roles()
@@ -84,21 +83,12 @@ def upgrade() -> None:
     # No route removes a tenant or a person; what the application never does, it may not do.
     op.execute(f"REVOKE DELETE ON tenants, users FROM {APP_ROLE}")
     op.execute(f"GRANT SELECT, INSERT, DELETE ON signing_keys TO {APP_ROLE}")
-    for name, signature in PLAIN_FUNCTIONS:
-        op.execute((SQL / f"{name}.sql").read_text())
-        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {SYSTEM_ROLE}")
-    # A SECURITY DEFINER function can be handed only to a role that may create in the schema.
-    op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
-    for name, signature in FUNCTIONS:
-        op.execute((SQL / f"{name}.sql").read_text())
-        hand_to_system(signature)
-    op.execute(f"REVOKE CREATE ON SCHEMA public FROM {SYSTEM_ROLE}")
+    create_functions(SQL, PLAIN_FUNCTIONS)
+    create_system_functions(SQL, FUNCTIONS)
 
 
 def downgrade() -> None:
-    for _, signature in (*FUNCTIONS, *PLAIN_FUNCTIONS):
-        op.execute(f"DROP FUNCTION {signature}")
+    drop_functions((*FUNCTIONS, *PLAIN_FUNCTIONS))
     op.execute(f"REVOKE ALL ON signing_keys FROM {APP_ROLE}")
     for table in (*TENANT_TABLES, "users", "tenants", "memberships"):
         op.execute(f"DROP POLICY tenant ON {table}")

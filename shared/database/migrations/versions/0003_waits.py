@@ -1,12 +1,16 @@
 """What executions wait for, what they were made of, and what limits them."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
-from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, hand_to_system, protect
+from shared.database.migrations.security import (
+    SQL,
+    create_functions,
+    create_system_functions,
+    drop_functions,
+    protect,
+)
 
 revision: str = "0003"
 down_revision: str | None = "0002"
@@ -51,7 +55,6 @@ _WAIT_INDEXES = (
     ("ix_waits_untold", ["settled_at"], "status <> 'open' AND NOT told"),
 )
 
-_SQL = Path(__file__).parent.parent / "sql"
 # File in sql/0003, and the signature by which Postgres knows the function. These may look across tenants ...
 _FUNCTIONS = (
     ("ledger_claim", "ledger_claim(text, text[], integer[], boolean, double precision, integer)"),
@@ -110,24 +113,12 @@ def upgrade() -> None:
     op.add_column("task_executions", sa.Column("keyed_by", sa.UUID()))
     op.add_column("workflows", sa.Column("max_running", sa.Integer()))
     _create_waits()
-    for _, signature in (*_REPLACED, *_REPLACED_PLAIN):
-        op.execute(f"DROP FUNCTION {signature}")
-    _create_functions(_SQL / "0003", _FUNCTIONS, _PLAIN_FUNCTIONS)
+    drop_functions((*_REPLACED, *_REPLACED_PLAIN))
+    create_system_functions(SQL / "0003", _FUNCTIONS)
+    create_functions(SQL / "0003", _PLAIN_FUNCTIONS)
     op.execute(_DELETE_PARTS)
     for part in _PARTS:
         op.drop_constraint(op.f(f"fk_{part}_tenant_id_execution_id"), part, type_="foreignkey")
-
-
-def _create_functions(folder: Path, system: tuple[tuple[str, str], ...], plain: tuple[tuple[str, str], ...]) -> None:
-    op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
-    for name, signature in system:
-        op.execute((folder / f"{name}.sql").read_text())
-        hand_to_system(signature)
-    op.execute(f"REVOKE CREATE ON SCHEMA public FROM {SYSTEM_ROLE}")
-    for name, signature in plain:
-        op.execute((folder / f"{name}.sql").read_text())
-        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {SYSTEM_ROLE}")
 
 
 def _create_waits() -> None:
@@ -182,12 +173,11 @@ def downgrade() -> None:
             ondelete="CASCADE",
         )
     op.execute("DROP TRIGGER delete_parts ON executions")
-    for _, signature in (*_FUNCTIONS, *reversed(_PLAIN_FUNCTIONS)):
-        op.execute(f"DROP FUNCTION {signature}")
-    _create_functions(_SQL, _REPLACED, _REPLACED_PLAIN)
+    drop_functions((*_FUNCTIONS, *reversed(_PLAIN_FUNCTIONS)))
+    create_system_functions(SQL, _REPLACED)
+    create_functions(SQL, _REPLACED_PLAIN)
     op.drop_index(_QUEUE, table_name="executions")
     op.create_index(_QUEUE, "executions", _BEFORE, postgresql_where=_QUEUED)
-    op.execute(f"REVOKE ALL ON waits FROM {APP_ROLE}, {SYSTEM_ROLE}")
     op.drop_table("waits")
     op.drop_column("workflows", "max_running")
     op.drop_column("task_executions", "keyed_by")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, protect
+from shared.database.migrations.security import protect
 
 revision: str = "0004"
 down_revision: str | None = "0003"
@@ -40,5 +40,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_waits_open_items", table_name="waits")
-    op.execute(f"REVOKE ALL ON inbox_reads FROM {APP_ROLE}, {SYSTEM_ROLE}")
     op.drop_table("inbox_reads")

@@ -1,19 +1,15 @@
 """What starts workflows by itself, and who is told when an execution ends."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
-from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, hand_to_system, protect
+from shared.database.migrations.security import SQL, create_system_functions, drop_functions, protect
 
 revision: str = "0005"
 down_revision: str | None = "0004"
 branch_labels: None = None
 depends_on: None = None
-
-SQL = Path(__file__).parent.parent / "sql" / "0005"
 
 _TABLES = ("triggers", "webhook_endpoints", "webhook_deliveries")
 # File in sql/0005, and the signature by which Postgres knows the function. These may look across tenants.
@@ -39,12 +35,8 @@ def upgrade() -> None:
     _create_deliveries()
     for table in _TABLES:
         protect(table)
-    op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
-    for name, signature in _FUNCTIONS:
-        op.execute((SQL / f"{name}.sql").read_text())
-        hand_to_system(signature)
-    op.execute(f"REVOKE CREATE ON SCHEMA public FROM {SYSTEM_ROLE}")
-    op.execute((SQL / "webhook_enqueue.sql").read_text())
+    create_system_functions(SQL / "0005", _FUNCTIONS)
+    op.execute((SQL / "0005" / "webhook_enqueue.sql").read_text())
     op.execute(_ON_END)
 
 
@@ -160,8 +152,6 @@ def _create_deliveries() -> None:
 def downgrade() -> None:
     op.execute("DROP TRIGGER webhook_enqueue ON executions")
     op.execute("DROP FUNCTION webhook_enqueue()")
-    for _, signature in _FUNCTIONS:
-        op.execute(f"DROP FUNCTION {signature}")
+    drop_functions(_FUNCTIONS)
     for table in reversed(_TABLES):
-        op.execute(f"REVOKE ALL ON {table} FROM {APP_ROLE}, {SYSTEM_ROLE}")
         op.drop_table(table)

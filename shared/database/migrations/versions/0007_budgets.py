@@ -1,19 +1,16 @@
 """Budgets, and what is reserved of them."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, hand_to_system, protect
+from shared.database.migrations.security import SQL, create_functions, create_system_functions, drop_functions, protect
 
 revision: str = "0007"
 down_revision: str | None = "0006"
 branch_labels: None = None
 depends_on: None = None
 
-_SQL = Path(__file__).parent.parent / "sql" / "0007"
 _TABLES = ("budgets", "budget_periods", "budget_reservations")
 _PLAIN_FUNCTIONS = (
     ("budget_period_start", "budget_period_start(text)"),
@@ -32,14 +29,8 @@ def upgrade() -> None:
     _create_reservations()
     for table in _TABLES:
         protect(table)
-    for name, signature in _PLAIN_FUNCTIONS:
-        op.execute((_SQL / f"{name}.sql").read_text())
-        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {APP_ROLE}, {SYSTEM_ROLE}")
-    op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
-    op.execute((_SQL / f"{_RECONCILE[0]}.sql").read_text())
-    hand_to_system(_RECONCILE[1])
-    op.execute(f"REVOKE CREATE ON SCHEMA public FROM {SYSTEM_ROLE}")
+    create_functions(SQL / "0007", _PLAIN_FUNCTIONS)
+    create_system_functions(SQL / "0007", (_RECONCILE,))
 
 
 def _tenant(table: str) -> sa.ForeignKeyConstraint:
@@ -121,8 +112,6 @@ def _create_reservations() -> None:
 
 
 def downgrade() -> None:
-    for _, signature in (_RECONCILE, *reversed(_PLAIN_FUNCTIONS)):
-        op.execute(f"DROP FUNCTION {signature}")
+    drop_functions((_RECONCILE, *reversed(_PLAIN_FUNCTIONS)))
     for table in reversed(_TABLES):
-        op.execute(f"REVOKE ALL ON {table} FROM {APP_ROLE}, {SYSTEM_ROLE}")
         op.drop_table(table)

@@ -1,18 +1,15 @@
 """How long what is kept."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.migrations.security import APP_ROLE, SYSTEM_ROLE, hand_to_system, protect
+from shared.database.migrations.security import APP_ROLE, SQL, create_system_functions, drop_functions, protect
 
 revision: str = "0008"
 down_revision: str | None = "0007"
 branch_labels: None = None
 depends_on: None = None
 
-_SQL = Path(__file__).parent.parent / "sql"
 _TABLES = ("execution_policies", "pruning")
 _DAYS = ("delta_days", "event_days", "call_days", "output_days", "execution_days")
 _PARTS = ("deltas", "events", "calls", "outputs")
@@ -44,11 +41,7 @@ def upgrade() -> None:
         ["tenant_id", "finished_at"],
         postgresql_where=sa.text("finished_at IS NOT NULL"),
     )
-    op.execute(f"GRANT CREATE ON SCHEMA public TO {SYSTEM_ROLE}")
-    for name, signature in (*_INNER_FUNCTIONS, _PRUNE):
-        op.execute((_SQL / "0008" / f"{name}.sql").read_text())
-        hand_to_system(signature)
-    op.execute(f"REVOKE CREATE ON SCHEMA public FROM {SYSTEM_ROLE}")
+    create_system_functions(SQL / "0008", (*_INNER_FUNCTIONS, _PRUNE))
     for _, signature in _INNER_FUNCTIONS:
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM {APP_ROLE}")
     _replace_claim(_OPERATORS, _LOWER)
@@ -86,7 +79,7 @@ def _create_pruning() -> None:
 
 def _replace_claim(old: str, new: str) -> None:
     """Made of the function as it stands, so that whatever else it says stays said."""
-    before = (_SQL / "0003" / "ledger_claim.sql").read_text()
+    before = (SQL / "0003" / "ledger_claim.sql").read_text()
     if before.count(_OPERATORS) != 1:
         raise RuntimeError("ledger_claim does not read the tenant's limit where it used to")
     text = before.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
@@ -95,10 +88,8 @@ def _replace_claim(old: str, new: str) -> None:
 
 def downgrade() -> None:
     _replace_claim(_OPERATORS, _OPERATORS)
-    for _, signature in (_PRUNE, *reversed(_INNER_FUNCTIONS)):
-        op.execute(f"DROP FUNCTION {signature}")
+    drop_functions((_PRUNE, *reversed(_INNER_FUNCTIONS)))
     op.drop_index("ix_executions_finished_at", table_name="executions")
     op.drop_column("executions", "pruned")
     for table in reversed(_TABLES):
-        op.execute(f"REVOKE ALL ON {table} FROM {APP_ROLE}, {SYSTEM_ROLE}")
         op.drop_table(table)
