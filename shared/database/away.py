@@ -30,7 +30,7 @@ SERVER_AWAY: tuple[type[Exception], ...] = (
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 # Longer than a worker keeps what it runs while it cannot reach the database: after that nobody waits here any more.
-_PATIENCE = 300.0
+PATIENCE = 300.0
 
 
 def is_away(error: BaseException) -> bool:
@@ -43,7 +43,7 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, (*SERVER_AWAY, NoneIsFree, ConnectionError, gaierror)) or type(error) is OSError
 
 
-async def outlast(act: Callable[[], Awaitable[T]], within: float = _PATIENCE) -> T:
+async def outlast(act: Callable[[], Awaitable[T]], within: float = PATIENCE) -> T:
     """What `act` gives, which is tried again while the database is away, for so many seconds. For what may be done
     twice: nobody knows of a transaction that breaks whether it was committed."""
     pause = _FIRST_PAUSE

@@ -24,17 +24,18 @@ from shared.workflow.states import (
 # The higher, the sooner, among what the tenant has queued.
 Priority = Annotated[int, Field(ge=-10, le=10)]
 
-_Count = Annotated[int, Field(ge=0, le=10**15)]
+BudgetCount = Annotated[int, Field(ge=0, le=10**15)]
+BudgetCost = Annotated[Decimal, Field(ge=0, le=10**8, decimal_places=9, description="In USD.")]
 
 
 class BudgetGiven(RequestModel):
     """What one execution, with all that it starts, may spend. A call that would exceed it is not made: its step fails,
     or waits for a person to let it pass. `time_ms` is the time in which a worker holds the execution."""
 
-    tokens: _Count | None = None
-    cost: Annotated[Decimal, Field(ge=0, le=10**8, decimal_places=9, description="In USD.")] | None = None
-    calls: _Count | None = None
-    time_ms: _Count | None = None
+    tokens: BudgetCount | None = None
+    cost: BudgetCost | None = None
+    calls: BudgetCount | None = None
+    time_ms: BudgetCount | None = None
     on_exceeded: Literal["fail", "wait"] = "fail"
 
     @model_validator(mode="after")

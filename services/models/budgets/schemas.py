@@ -1,16 +1,13 @@
 """Budgets over the wire."""
 
-from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from shared.executions.schemas import BudgetCost, BudgetCount
 from shared.web.schemas import Money, Name, RequestModel, ResponseModel, Timestamp
-
-Amount = Annotated[int, Field(ge=0, le=10**15)]
-Cost = Annotated[Decimal, Field(ge=0, le=10**8, decimal_places=9, description="In USD.")]
 
 
 class BudgetScope(StrEnum):
@@ -39,9 +36,9 @@ class BudgetIn(RequestModel):
     scope: BudgetScope
     scope_id: UUID | None = Field(default=None, description="Which workflow, agent or model; not for the tenant.")
     period: BudgetPeriod
-    tokens: Amount | None = None
-    cost: Cost | None = None
-    calls: Amount | None = None
+    tokens: BudgetCount | None = None
+    cost: BudgetCost | None = None
+    calls: BudgetCount | None = None
     on_exceeded: Literal["fail", "wait"] = "fail"
     enabled: bool = True
 

@@ -17,6 +17,9 @@ from shared.kit.ids import new_id
 from shared.web.errors import ErrorDetail
 from shared.web.pagination import Page, decode_cursor, page
 
+# What an answer says of the record itself.
+_KEPT = BudgetOut.model_fields.keys() - {"spent", "reserved", "period_ends_at"}
+
 
 async def list_budgets(
     session: ReadSession, filters: Filters, sort: BudgetSort, limit: int, cursor: str | None
@@ -35,9 +38,7 @@ async def get(session: ReadSession, budget_id: UUID) -> BudgetOut:
 
 
 async def create(session: WriteSession, caller: Principal, wanted: BudgetIn) -> BudgetOut:
-    budget = Budget(id=new_id(), tenant_id=caller.tenant_id, created_by=caller.user_id)
-    session.add(budget)
-    return await _save(session, budget, wanted)
+    return await _save(session, Budget(id=new_id(), tenant_id=caller.tenant_id, created_by=caller.user_id), wanted)
 
 
 async def update(session: WriteSession, budget_id: UUID, wanted: BudgetIn) -> BudgetOut:
@@ -56,17 +57,16 @@ async def delete(session: WriteSession, budget_id: UUID) -> None:
 
 
 async def _save(session: WriteSession, budget: Budget, wanted: BudgetIn) -> BudgetOut:
+    await _check_scope(session, wanted)
     for field, value in wanted.model_dump(mode="python").items():
         setattr(budget, field, value)
-    with session.no_autoflush:
-        await _check_scope(session, wanted)
+    session.add(budget)
     try:
         await session.flush()
     except IntegrityError as error:
         if is_unique_violation(error, "uq_budgets_tenant_id_name"):
             raise BudgetNameTaken from error
         raise
-    await session.refresh(budget)
     return await get(session, budget.id)
 
 
@@ -82,7 +82,7 @@ def _out(row: Row) -> BudgetOut:
     budget, period = row
     return BudgetOut.model_validate(
         {
-            **{name: getattr(budget, name) for name in BudgetOut.model_fields if hasattr(budget, name)},
+            **{name: getattr(budget, name) for name in _KEPT},
             "spent": _spent(period and (period.tokens, period.cost, period.calls)),
             "reserved": _spent(period and (period.reserved_tokens, period.reserved_cost, period.reserved_calls)),
             "period_ends_at": _end_of(BudgetPeriod(budget.period), utcnow()),

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import TextClause, exists, select, text
 
 from services.orchestration.engine.ports import Charge, Exceeded, Usage
-from shared.database.away import outlast
+from shared.database.away import PATIENCE, outlast
 from shared.database.session import Database, Scope
 from shared.database.tables.budgets import Budget
 from shared.kit.json import JsonObject
@@ -64,12 +64,7 @@ class PostgresBudgets:
             "cost": charge.cost,
             "force": force,
         }
-
-        async def reserve() -> Any:
-            async with self._database.write(Scope(tenant_id=tenant_id)) as session:
-                return (await session.execute(_RESERVE, asked)).mappings().first()
-
-        refused = await outlast(reserve)
+        refused = await self._ask(tenant_id, _RESERVE, asked)
         if refused is None:
             self._reserved.add(charge.call_id)
             return None
@@ -84,11 +79,7 @@ class PostgresBudgets:
             self._settling = asyncio.create_task(self._settle_all())
 
     async def recover(self, tenant_id: UUID, execution_id: UUID) -> None:
-        async def recover() -> None:
-            async with self._database.write(Scope(tenant_id=tenant_id)) as session:
-                await session.execute(_RECOVER, {"tenant": tenant_id, "execution": execution_id})
-
-        await outlast(recover)
+        await self._ask(tenant_id, _RECOVER, {"tenant": tenant_id, "execution": execution_id})
 
     async def close(self) -> None:
         """Waits a little until what was used is written."""
@@ -125,15 +116,19 @@ class PostgresBudgets:
             "tokens": [usage.input_tokens + usage.output_tokens for _, usage in used],
             "costs": [usage.cost for _, usage in used],
         }
-
-        async def settle() -> None:
-            async with self._database.write(Scope(tenant_id=tenant_id)) as session:
-                await session.execute(_SETTLE, values)
-
         try:
-            await outlast(settle, within=_SETTLING)
+            await self._ask(tenant_id, _SETTLE, values, within=_SETTLING)
         except Exception as error:  # noqa: BLE001  # the journal has it; what stays reserved is reconciled from there
             log.warning("budgets not settled", tenant_id=str(tenant_id), calls=len(used), error=repr(error))
+
+    async def _ask(self, tenant_id: UUID, statement: TextClause, values: JsonObject, within: float = PATIENCE) -> Any:
+        """The first row of the answer, if there is any, in a transaction of its own."""
+
+        async def act() -> Any:
+            async with self._database.write(Scope(tenant_id=tenant_id)) as session:
+                return (await session.execute(statement, values)).mappings().first()
+
+        return await outlast(act, within)
 
 
 def _exceeded(refused: Any) -> Exceeded:
