@@ -8,12 +8,9 @@ GET  /_journal  every request received since the last reset
 POST /_reset    forgets rules and journal
 """
 
-import argparse
 import asyncio
 import base64
-import contextlib
 import gzip
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -21,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import orjson
-import uvloop
 from aiohttp import web
 
 from tests.fakes.process import FakeServer
+from tests.fakes.serving import parser_of, serve
 
 
 @dataclass
@@ -139,34 +136,9 @@ def _json(value: Any) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    system = System(options.journal)
-    # A hanging answer ends when its client goes away.
-    runner = web.ServerRunner(web.Server(system.handle, handler_cancellation=True))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)  # noqa: T201 - the address is this command's answer
-    try:
-        await (_stdin_closed() if options.exit_with_stdin else asyncio.Event().wait())
-    finally:
-        await runner.cleanup()
-
-
-async def _stdin_closed() -> None:
-    """Ends with the process that started us, even when that one is killed."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.fakes.http_system")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--journal", type=Path, default=None)
-    parser.add_argument("--exit-with-stdin", action="store_true")
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_serve(parser.parse_args()))
+    options = parser_of("tests.fakes.http_system").parse_args()
+    serve(System(options.journal).handle, options)
 
 
 class FakeHttpSystem(FakeServer):

@@ -8,21 +8,18 @@ GET  /_stats    counts: requests, in flight, most in flight
 POST /_reset    forgets rules, journal and counts (the journal file is truncated too)
 """
 
-import argparse
 import asyncio
-import contextlib
 import hashlib
-import sys
 import time
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
-import uvloop
 from aiohttp import web
 
 from tests.fakes.model_script import ChatRequest, Fault, Plan, Script
 from tests.fakes.process import FakeServer
+from tests.fakes.serving import parser_of, serve
 
 
 class Journal:
@@ -239,39 +236,13 @@ def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return web.Response(body=orjson.dumps(value), status=status, headers=headers, content_type="application/json")
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    journal = Journal(options.journal)
-    provider = FakeProvider(Script(options.latency_ms, options.chunks), journal)
-    # A hanging answer ends when its client goes away.
-    runner = web.ServerRunner(web.Server(provider.handle, handler_cancellation=True))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024)
-    await site.start()
-    port: int = runner.addresses[0][1]
-    print(f"http://127.0.0.1:{port}", flush=True)  # noqa: T201 - the address is this command's answer
-    try:
-        await (_stdin_closed() if options.exit_with_stdin else asyncio.Event().wait())
-    finally:
-        await runner.cleanup()
-
-
-async def _stdin_closed() -> None:
-    """Ends with the process that started us, even when that one is killed."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.fakes.model_server")
-    parser.add_argument("--port", type=int, default=0)
+    parser = parser_of("tests.fakes.model_server")
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--chunks", type=int, default=4, help="pieces a streamed text is sent in")
-    parser.add_argument("--journal", type=Path, default=None)
-    parser.add_argument("--exit-with-stdin", action="store_true")
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_serve(parser.parse_args()))
+    options = parser.parse_args()
+    provider = FakeProvider(Script(options.latency_ms, options.chunks), Journal(options.journal))
+    serve(provider.handle, options)
 
 
 class FakeModelServer(FakeServer):
