@@ -1,5 +1,7 @@
 """What comes out of documents: text, pages, headings, or a reason that says what is wrong."""
 
+import io
+
 import pytest
 
 from services.knowledge_base.ingestion.extract import read, reader_for
@@ -9,12 +11,14 @@ from services.knowledge_base.ingestion.extract.model import (
     Extracted,
     ExtractionCode,
     ExtractionError,
+    Source,
 )
 from tests.knowledge import files
 
 
 def extract(data: bytes, name: str = "document", limits: ContentLimits | None = None) -> Extracted:
-    return read(reader_for(data, name), data, limits or ContentLimits())
+    source = Source(io.BytesIO(data), name)
+    return read(reader_for(source), source, limits or ContentLimits())
 
 
 def refusal(data: bytes, name: str = "document", limits: ContentLimits | None = None) -> ExtractionError:

@@ -7,6 +7,7 @@ processor time before it looks at the document, and gives up files and network b
 
 import contextlib
 import ctypes
+import io
 import json  # not orjson: it brings with it a quarter of what this process costs
 import os
 import resource
@@ -20,6 +21,7 @@ from services.knowledge_base.ingestion.extract.model import (
     Extracted,
     ExtractionCode,
     ExtractionError,
+    Source,
 )
 
 _PR_SET_PDEATHSIG = 1
@@ -77,9 +79,10 @@ def _answer(data: bytes, name: str, limits: ContentLimits) -> bytes:
 
 def _read(data: bytes, name: str, limits: ContentLimits) -> dict[str, Any]:
     try:
-        reader = reader_for(data, name)
+        source = Source(io.BytesIO(data), name)
+        reader = reader_for(source)
         _isolate()
-        return {"document": _as_json(read(reader, data, limits))}
+        return {"document": _as_json(read(reader, source, limits))}
     except ExtractionError as error:
         return _failure(error.code, error.message)
     except (MemoryError, ImportError):

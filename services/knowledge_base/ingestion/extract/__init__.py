@@ -1,6 +1,8 @@
 """From a document's bytes to its text. Pure and unguarded: call it through `ingestion.extractor`, which bounds it."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import cast
 
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
@@ -8,20 +10,30 @@ from services.knowledge_base.ingestion.extract.model import (
     Extracted,
     ExtractionCode,
     ExtractionError,
+    Source,
 )
 from services.knowledge_base.ingestion.extract.sniff import sniff
 
-Reader = Callable[[bytes, ContentLimits], Extracted]
+Reader = Callable[[Source, ContentLimits], Extracted]
+
+# Imported when used: a child process pays only for the reader its one document needs.
+_READERS: Mapping[DocumentFormat, str] = {
+    DocumentFormat.TEXT: "text:extract_text",
+    DocumentFormat.MARKDOWN: "markdown:extract_markdown",
+    DocumentFormat.PDF: "pdf:extract_pdf",
+    DocumentFormat.DOCX: "word.reader:extract_docx",
+}
 
 
-def reader_for(data: bytes, name: str) -> Reader:
+def reader_for(source: Source) -> Reader:
     """The reader for this content, its libraries imported; raises `ExtractionError` when there is none."""
-    return _READERS[sniff(data, name)]()
+    module, name = _READERS[sniff(source.read(), source.name)].split(":")
+    return cast(Reader, getattr(import_module(f"{__package__}.{module}"), name))
 
 
-def read(reader: Reader, data: bytes, limits: ContentLimits) -> Extracted:
+def read(reader: Reader, source: Source, limits: ContentLimits) -> Extracted:
     """The document's text with its pages and headings; raises `ExtractionError` when there is none."""
-    extracted = reader(data, limits)
+    extracted = reader(source, limits)
     if extracted.text.strip():
         return extracted
     if extracted.format is DocumentFormat.PDF:
@@ -29,36 +41,3 @@ def read(reader: Reader, data: bytes, limits: ContentLimits) -> Extracted:
             ExtractionCode.NO_TEXT, "The document has no text in it, only images: it may be a scan, which is not read."
         )
     raise ExtractionError(ExtractionCode.NO_TEXT, "The document has no text in it.")
-
-
-def _text() -> Reader:
-    from services.knowledge_base.ingestion.extract.text import extract_text  # noqa: PLC0415
-
-    return extract_text
-
-
-def _markdown() -> Reader:
-    from services.knowledge_base.ingestion.extract.markdown import extract_markdown  # noqa: PLC0415
-
-    return extract_markdown
-
-
-def _pdf() -> Reader:
-    from services.knowledge_base.ingestion.extract.pdf import extract_pdf  # noqa: PLC0415
-
-    return extract_pdf
-
-
-def _docx() -> Reader:
-    from services.knowledge_base.ingestion.extract.word.reader import extract_docx  # noqa: PLC0415
-
-    return extract_docx
-
-
-# Imported when used: a child process pays only for the reader its one document needs.
-_READERS: Mapping[DocumentFormat, Callable[[], Reader]] = {
-    DocumentFormat.TEXT: _text,
-    DocumentFormat.MARKDOWN: _markdown,
-    DocumentFormat.PDF: _pdf,
-    DocumentFormat.DOCX: _docx,
-}

@@ -4,7 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from services.knowledge_base.ingestion.extract.model import ContentLimits, DocumentFormat, Extracted, Heading
+from services.knowledge_base.ingestion.extract.model import (
+    ContentLimits,
+    DocumentFormat,
+    Extracted,
+    Heading,
+    Source,
+)
 from services.knowledge_base.ingestion.extract.text import extract_text
 
 _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(.+)$")
@@ -17,8 +23,8 @@ _TITLE_LENGTH = 300
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 
-def extract_markdown(data: bytes, limits: ContentLimits) -> Extracted:
-    extracted = extract_text(data, limits)
+def extract_markdown(source: Source, limits: ContentLimits) -> Extracted:
+    extracted = extract_text(source, limits)
     headings = [heading for heading, _ in zip(_headings(extracted.text), range(limits.headings), strict=False)]
     return replace(extracted, format=DocumentFormat.MARKDOWN, headings=tuple(headings))
 

@@ -12,6 +12,7 @@ from services.knowledge_base.ingestion.extract.model import (
     ExtractionCode,
     ExtractionError,
     Heading,
+    Source,
     TextBuilder,
     damaged,
 )
@@ -22,8 +23,8 @@ _TITLE_LENGTH = 300
 _SPACES = re.compile(r"\s+")
 
 
-def extract_pdf(data: bytes, limits: ContentLimits) -> Extracted:
-    document = _open(data)
+def extract_pdf(source: Source, limits: ContentLimits) -> Extracted:
+    document = _open(source.read())
     count = len(document)
     if count > limits.pages:
         raise ExtractionError(ExtractionCode.TOO_LARGE, f"The document has {count:,} pages, over {limits.pages:,}.")

@@ -10,6 +10,7 @@ from services.knowledge_base.ingestion.extract.model import (
     Extracted,
     ExtractionCode,
     ExtractionError,
+    Source,
     TextBuilder,
 )
 
@@ -27,9 +28,9 @@ _SAMPLE = 65_536
 _NOT_LATIN = 0.3
 
 
-def extract_text(data: bytes, limits: ContentLimits) -> Extracted:
+def extract_text(source: Source, limits: ContentLimits) -> Extracted:
     builder = TextBuilder(limits)
-    builder.add(clean(decode(data)))
+    builder.add(clean(decode(source.read())))
     return Extracted(DocumentFormat.TEXT, builder.build())
 
 

@@ -13,6 +13,7 @@ from services.knowledge_base.ingestion.extract.model import (
     DocumentFormat,
     Extracted,
     Heading,
+    Source,
     TextBuilder,
 )
 from services.knowledge_base.ingestion.extract.word.inline import PAGE_BREAK, Inline, read_inline
@@ -28,8 +29,8 @@ _TITLE_LENGTH = 300
 _SPACES = re.compile(r"\s+")
 
 
-def extract_docx(data: bytes, limits: ContentLimits) -> Extracted:
-    document = open_package(data, limits)
+def extract_docx(source: Source, limits: ContentLimits) -> Extracted:
+    document = open_package(source.read(), limits)
     return _Reader(document, limits).read()
 
 
