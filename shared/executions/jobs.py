@@ -7,12 +7,13 @@
 A worker runs the jobs of the modules it was told to load.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from shared.database.session import Database
 from shared.kit.json import Json, JsonObject
+from shared.llm.types import ChatReply, ChatRequest
 from shared.web.resources import Resources
 from shared.workflow.states import ExecutionKind
 
@@ -35,6 +36,18 @@ class JobContext(Protocol):
         `run` may be called again when the worker died before its result was recorded: it must be repeatable.
         Names are unique within the job and the same on replay.
         """
+        ...
+
+    async def embed(self, model_id: UUID | None, texts: Sequence[str]) -> list[list[float]]:
+        """A vector of unit length for each text, by the tenant's embedding model; None is the built-in one.
+
+        Within a step. The call is on record with what it cost, the vectors are not: keep those of each call before the
+        next is asked for.
+        """
+        ...
+
+    async def complete(self, model_id: UUID, request: ChatRequest) -> ChatReply:
+        """A chat model's answer. On replay it is the record, and nothing is paid. Within a step."""
         ...
 
     def log(self, level: LogLevel, message: str, **data: Any) -> None:

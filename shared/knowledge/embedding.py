@@ -1,13 +1,19 @@
-"""The embedding model of knowledge bases. Importing this costs nothing; the first text loads 90 MB."""
+"""The embedding models of knowledge bases: the built-in one, or any of the tenant's.
+
+Importing this costs nothing; the first text for the built-in model loads 90 MB.
+"""
 
 import functools
 import struct
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
-from shared.knowledge.errors import EmbeddingModelMissing
+from shared.database.session import Scope
+from shared.knowledge.errors import EmbeddingModelGone, EmbeddingModelMissing
+from shared.llm.types import Embedded
 
 if TYPE_CHECKING:
     from shared.llm.embeddings import Embedder
@@ -15,6 +21,51 @@ if TYPE_CHECKING:
 EMBEDDING_MODEL = "all-MiniLM-L6-v2"
 # The most that fits the model together with what marks a text's begin and end.
 MAX_CHUNK_TOKENS = 254
+
+
+class TextEmbedder(Protocol):
+    """`name` is for people. `max_tokens` is the longest text that it embeds whole, by its own `count_tokens`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str]) -> Embedded: ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """May take long: for a thread."""
+        ...
+
+
+class BuiltInEmbedder:
+    """all-MiniLM-L6-v2 on this machine: costs nothing, and counts tokens exactly."""
+
+    name = EMBEDDING_MODEL
+    max_tokens = MAX_CHUNK_TOKENS
+
+    def __init__(self, cache: Path) -> None:
+        self._inner = get_embedder(cache)
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        return Embedded(await self._inner.embed(texts))
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._inner.count_tokens(texts)
+
+
+class Embedders:
+    """One per process."""
+
+    def __init__(self, cache: Path) -> None:
+        self._built_in = BuiltInEmbedder(cache)
+
+    async def of(self, scope: Scope, model_id: UUID | None) -> TextEmbedder:
+        """The tenant's embedding model; None is the built-in one. Raises `EmbeddingModelGone`."""
+        if model_id is None:
+            return self._built_in
+        raise EmbeddingModelGone
 
 
 class ChunkEmbedder:

@@ -1,4 +1,4 @@
-from shared.web.errors import AppError, NotFound
+from shared.web.errors import AppError, Conflict, NotFound
 
 
 class KnowledgeBaseNotFound(NotFound):
@@ -23,3 +23,8 @@ class EmbeddingModelMissing(AppError):
     status = 503
     code = "embedding_model_missing"
     message = "The embedding model is not installed on this machine."
+
+
+class EmbeddingModelGone(Conflict):
+    code = "embedding_model_gone"
+    message = "The embedding model does not exist any more, or is no embedding model: choose another one."

@@ -71,6 +71,22 @@ class ChatReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """A vector of unit length for each text, in order."""
+
+    vectors: list[list[float]]
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """How well each text answers the query, 0 to 1, in the order the texts were given in."""
+
+    scores: list[float]
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     kind: Literal["message", "reasoning"]
     text: str

@@ -13,6 +13,7 @@ from shared.auth.tokens import KeyRing, TokenIssuer
 from shared.database.session import Database
 from shared.events.hub import Hub
 from shared.kit.settings import Settings
+from shared.knowledge.embedding import Embedders
 from shared.knowledge.index import VectorIndex
 from shared.llm.client import LanguageModels
 from shared.net.policy import EgressPolicy
@@ -36,6 +37,7 @@ class Resources:
     hub: Hub
     vectors: VectorIndex
     models: LanguageModels
+    embedders: Embedders
     outbound: Outbound
 
 
@@ -70,6 +72,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             hub=hub,
             vectors=vectors,
             models=models,
+            embedders=Embedders(settings.cache),
             outbound=outbound,
         )
     finally:

@@ -1,16 +1,17 @@
 """Jobs of `shared/executions/jobs.py`, as the engine runs them."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 from services.orchestration.engine.jobs import JobHandler, JobSteps
 from services.orchestration.engine.ports import StepFailed
 from shared.database.away import outlast
-from shared.database.session import Database
+from shared.database.session import Database, Scope
 from shared.executions.jobs import Job, JobFailed, LogLevel, all_jobs
 from shared.kit.json import Json, JsonObject
+from shared.llm.types import ChatReply, ChatRequest
 from shared.web.resources import Resources
 
 _PROGRESS_INTERVAL = 0.25
@@ -55,6 +56,13 @@ class EngineJobContext:
             return await self._steps.step(name, translated)
         except StepFailed as failure:
             raise JobFailed(failure.code, failure.message, failure.details) from failure
+
+    async def embed(self, model_id: UUID | None, texts: Sequence[str]) -> list[list[float]]:
+        embedder = await self.resources.embedders.of(Scope(self.tenant_id), model_id)
+        return (await embedder.embed(texts)).vectors
+
+    async def complete(self, model_id: UUID, request: ChatRequest) -> ChatReply:
+        raise NotImplementedError
 
     def log(self, level: LogLevel, message: str, **data: Any) -> None:
         self._steps.log(level, message, **data)
