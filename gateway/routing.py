@@ -55,6 +55,8 @@ TABLE = (
     Route("/api/v1/knowledge-bases/{}/documents", "knowledge_base", POST, traffic=Traffic.UPLOAD),
     Route("/api/v1/knowledge-bases/{}/text-content", "knowledge_base", POST, traffic=Traffic.CONTENT),
     Route("/api/v1/knowledge-bases/**", "knowledge_base"),
+    Route("/api/v1/knowledge-limits", "knowledge_base"),
+    Route("/api/v1/documents/{}/content", "knowledge_base", frozenset({"PUT"}), traffic=Traffic.UPLOAD),
     Route("/api/v1/documents/**", "knowledge_base"),
     Route("/api/v1/tools/**", "tools"),
     Route("/api/v1/connections/**", "tools"),

@@ -12,6 +12,7 @@ class Permission(StrEnum):
     AGENTS_WRITE = "agents:write"
     KNOWLEDGE_READ = "knowledge:read"
     KNOWLEDGE_WRITE = "knowledge:write"
+    KNOWLEDGE_LIMITS_WRITE = "knowledge_limits:write"
     TOOLS_READ = "tools:read"
     TOOLS_WRITE = "tools:write"
     CONNECTIONS_READ = "connections:read"
@@ -51,6 +52,7 @@ _ADMIN = _EDITOR | {
     Permission.MODELS_WRITE,
     Permission.CONNECTIONS_WRITE,
     Permission.BUDGETS_WRITE,
+    Permission.KNOWLEDGE_LIMITS_WRITE,
     Permission.MEMBERS_WRITE,
     Permission.EXECUTION_POLICY_WRITE,
 }

@@ -53,8 +53,12 @@ class Settings(BaseSettings):
     worker_http_address: str = ""  # "host:port" of a worker's /healthz, /readyz and /metrics; empty: none
     lease_seconds: float = 30.0
     max_attempts: int = 5
-    upload_max_bytes: int = 50 * 1024 * 1024
+    # Of one file, and of files in one request.
+    upload_max_bytes: int = 200 * 1024 * 1024
     upload_max_files: int = 50
+    # What one tenant may keep, versions that were replaced included. A tenant may set itself lower ones.
+    knowledge_max_documents: int = 100_000
+    knowledge_max_bytes: int = 50 * 1024**3
 
     rate_limit: str = "1200/minute"
     rate_limit_anonymous: str = "300/minute"

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
@@ -78,7 +79,11 @@ class Document(Identified, TenantOwned, Timestamped, Base):
         Index("uq_documents_knowledge_base_id_content_hash", "knowledge_base_id", "content_hash", unique=True),
         Index("ix_documents_knowledge_base_id_id", "knowledge_base_id", "id"),
         ForeignKeyConstraint(["tenant_id", "parent_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
-        Index("ix_documents_parent_id", "parent_id", postgresql_where="parent_id IS NOT NULL"),
+        # What an archive holds at a place in it is one document.
+        Index(
+            "uq_documents_parent_id_path", "parent_id", "path", unique=True, postgresql_where="parent_id IS NOT NULL"
+        ),
+        Index("ix_documents_tags", "tags", postgresql_using="gin"),
         Index("ix_documents_refresh_at", "refresh_at", postgresql_where="refresh_at IS NOT NULL"),
     )
 
@@ -136,6 +141,8 @@ class DocumentVersion(Identified, TenantOwned, Base):
         UniqueConstraint("tenant_id", "id"),
         UniqueConstraint("document_id", "number"),
         ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
+        # How much a tenant stores.
+        Index("ix_document_versions_tenant_id", "tenant_id", postgresql_include=["size_bytes"]),
     )
 
     document_id: Mapped[UUID]
@@ -247,3 +254,16 @@ class KnowledgePurge(Identified, TenantOwned, Base):
     index_id: Mapped[UUID | None]
     document_id: Mapped[UUID | None]
     tried_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class KnowledgeLimits(TenantOwned, Timestamped, Base):
+    """What a tenant allows itself, within what the operator allows. None: as much as that."""
+
+    __tablename__ = "knowledge_limits"
+    __table_args__ = (CheckConstraint("max_file_bytes > 0 AND max_documents >= 0 AND max_bytes >= 0", name="limits"),)
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    max_file_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_documents: Mapped[int | None] = mapped_column(BigInteger)
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    updated_by: Mapped[UUID | None]
