@@ -1,34 +1,25 @@
 """Cuts an extracted text into chunks: along its structure first, by size second.
 
-A chunk never mixes two sections unless they are tiny, breaks between paragraphs where it can and between sentences
-where it must. Chunks of one section overlap by whole sentences. The same text and policy give the same chunks.
+A chunk never mixes two sections unless they are tiny, nor two parts of a document ever; it breaks between paragraphs
+where it can and between sentences where it must. Chunks of one section overlap by whole sentences. Slides stay whole
+where they fit, and tables are cut between rows. The same text and policy give the same chunks.
 """
 
 import itertools
-import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from services.knowledge_base.ingestion.extract.model import DocumentFormat, Extracted
+from services.knowledge_base.ingestion.cutting.regions import Home, Region, windows
+from services.knowledge_base.ingestion.cutting.units import Counter, CountTokens, Unit, units
+from services.knowledge_base.ingestion.extract.model import Extracted, Table
 
-CountTokens = Callable[[Sequence[str]], Sequence[int]]
-
-_BLANK = re.compile(r"\n[^\S\n]*\n\s*")
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*$", re.M)
-_SENTENCE_END = re.compile(r"(?<=[.!?\u2026:;])[\"'\u201d\u2019)\]]*\s+|(?<=[\u3002\uff01\uff1f])")
-_LINE_END = re.compile(r"\n")
-# A tokenizer takes a word of any length for one token, and embeddings of endless words are worth nothing.
-_CHARACTERS_PER_TOKEN = 10
-# So much text is worked on at a time.
-_WINDOW = 200_000
 # "### ... ###", a line of "===" and the like.
 _HEADING_MARKS = 16
-# A section below a quarter of a chunk counts as tiny, and a chunk over half full may end early.
+# A section or table below a quarter of a chunk counts as tiny, and a chunk over half full may end early.
 _TINY, _FULL_ENOUGH = 4, 2
-# How much of a chunk its headings may take.
-_HEADINGS_SHARE = 4
+# How much of a chunk its headings, and the head of its table, may take.
+_HEADINGS_SHARE, _HEADER_SHARE = 4, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +30,8 @@ class ChunkPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`text` is exactly what stands at `start` to `end` of the document's text. `page` counts from 1."""
+    """`text` is exactly what stands at `start` to `end` of the document's text. `page` counts from 1. `part` is the
+    attachment it stands in. `table_header` is the head of the table that it is a later part of; `tokens` counts it."""
 
     ordinal: int
     text: str
@@ -48,235 +40,197 @@ class Chunk:
     page: int | None
     headings: tuple[str, ...]
     tokens: int
+    part: str | None = None
+    table_header: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    start: int
-    end: int
+class _Header:
+    """The head of a table as it is repeated. What begins before `end` has it already."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """What is never cut further: mostly a sentence. Units of one paragraph share their `block`."""
-
-    start: int
-    end: int
+    text: str
     cost: int
-    block: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """`is_bare` when it has a heading and nothing else."""
+    """`is_bare` when it has a heading and nothing else; `cost` is that of its units."""
 
-    headings: tuple[str, ...]
-    units: tuple[_Unit, ...]
-    is_bare: bool
-
-    @property
-    def cost(self) -> int:
-        return sum(unit.cost for unit in self.units)
+    home: Home
+    units: tuple[Unit, ...]
+    cost: int
+    reserved: int
+    is_bare: bool = False
+    is_table: bool = False
+    header: _Header | None = None
 
 
 def chunks(document: Extracted, policy: ChunkPolicy, count_tokens: CountTokens) -> Iterator[Chunk]:
     """Made as they are asked for: memory stays bounded however long the document is."""
-    counter = _Counter(document.text, count_tokens)
+    counter = Counter(document.text, count_tokens)
     ordinal = itertools.count()
-    for window in _windows(document):
-        for section in _join_tiny(list(_sections(document, window, policy, counter)), policy.max_tokens):
-            reserved = min(counter.cost_of(" > ".join(section.headings)), policy.max_tokens // _HEADINGS_SHARE)
-            for units in _pack(section.units, policy.max_tokens - reserved, policy.overlap_tokens):
-                yield _chunk(document, next(ordinal), section.headings, units)
+    for window in windows(document):
+        sections = _whole_slides(list(_sections(document, window, policy.max_tokens, counter)), policy.max_tokens)
+        for section in _join_tiny(sections, policy.max_tokens):
+            budget = policy.max_tokens - section.reserved - (section.header.cost if section.header else 0)
+            overlap = 0 if section.is_table else policy.overlap_tokens
+            for packed in _pack(section.units, budget, overlap):
+                yield _chunk(document, next(ordinal), section, packed)
 
 
-def _chunk(document: Extracted, ordinal: int, headings: tuple[str, ...], units: Sequence[_Unit]) -> Chunk:
-    start, end = units[0].start, units[-1].end
+def as_embedded(text: str, headings: Sequence[str], table_header: str | None) -> str:
+    """What stands for a chunk in search, by meaning and by words: a paragraph seldom repeats what it is about."""
+    return "\n".join(line for line in (" > ".join(headings), table_header, text) if line)
+
+
+def _chunk(document: Extracted, ordinal: int, section: _Section, packed: Sequence[Unit]) -> Chunk:
+    start, end = packed[0].start, packed[-1].end
+    header = section.header if section.header and start >= section.header.end else None
     return Chunk(
         ordinal=ordinal,
         text=document.text[start:end],
         start=start,
         end=end,
         page=bisect_right(document.pages, start) or None,
-        headings=headings,
-        tokens=sum(unit.cost for unit in units),
+        headings=section.home.headings,
+        tokens=sum(unit.cost for unit in packed) + (header.cost if header else 0),
+        part=section.home.part,
+        table_header=header.text if header else None,
     )
 
 
-class _Counter:
-    def __init__(self, text: str, count_tokens: CountTokens) -> None:
-        self._text = text
-        self._count = count_tokens
-
-    def cost_of(self, text: str) -> int:
-        return self._count([text])[0] if text else 0
-
-    def costs(self, spans: Sequence[_Span], enough: int) -> list[int]:
-        """What each span costs; `enough` or more for those whose length alone says that they cost more."""
-        floors = [-(-(span.end - span.start) // _CHARACTERS_PER_TOKEN) for span in spans]
-        short = [self._text[span.start : span.end] for span, floor in zip(spans, floors, strict=True) if floor < enough]
-        counts = iter(self._count(short))
-        return [floor if floor >= enough else max(floor, next(counts)) for floor in floors]
-
-
-_Titled = tuple[tuple[str, ...], _Span]
-
-
-def _windows(document: Extracted) -> Iterator[list[_Titled]]:
-    window: list[_Titled] = []
-    for titled in _section_spans(document):
-        window.append(titled)
-        if titled[1].end - window[0][1].start >= _WINDOW:
-            yield window
-            window = []
-    yield window
-
-
-def _section_spans(document: Extracted) -> Iterator[_Titled]:
-    path: list[tuple[int, str]] = []
-    start = 0
-    for heading in document.headings:
-        yield from _bounded(document.text, tuple(title for _, title in path), _Span(start, heading.start))
-        while path and path[-1][0] >= heading.level:
-            path.pop()
-        path.append((heading.level, heading.title))
-        start = heading.start
-    yield from _bounded(document.text, tuple(title for _, title in path), _Span(start, len(document.text)))
-
-
-def _bounded(text: str, headings: tuple[str, ...], span: _Span) -> Iterator[_Titled]:
-    start = span.start
-    while span.end - start > _WINDOW:
-        middle, limit = start + _WINDOW // 2, start + _WINDOW
-        cut = next((at for mark in ("\n\n", "\n", " ") if (at := text.rfind(mark, middle, limit)) > 0), limit)
-        yield headings, _Span(start, cut)
-        start = cut
-    yield headings, _Span(start, span.end)
-
-
-def _sections(
-    document: Extracted, window: Sequence[_Titled], policy: ChunkPolicy, counter: _Counter
-) -> Iterator[_Section]:
-    budget = policy.max_tokens - policy.max_tokens // _HEADINGS_SHARE
-    # The blocks of all its sections at once: counting tokens in large batches is many times faster.
-    blocks = [block for _, span in window for block in _blocks(document, span)]
-    units = _units(document.text, blocks, budget, counter)
+def _sections(document: Extracted, window: Sequence[Region], max_tokens: int, counter: Counter) -> Iterator[_Section]:
+    paths = [" > ".join(region.home.headings) for region in window]
+    heads = [_header_text(document.text, region.table) for region in window]
+    costs = counter.of([*paths, *heads])
+    reserved = [min(costs[path], max_tokens // _HEADINGS_SHARE) for path in paths]
+    headers = [
+        _Header(head, costs[head], region.table.header_end)
+        if region.table and head and costs[head] <= max_tokens // _HEADER_SHARE
+        else None
+        for head, region in zip(heads, window, strict=True)
+    ]
+    # A heading that goes with what follows takes its path along, so this much is left to every unit.
+    left = max_tokens - max_tokens // _HEADINGS_SHARE
+    budgets = [left - (header.cost if header else 0) for header in headers]
+    found = units(document, window, budgets, counter)
     position = 0
-    for headings, span in window:
+    for region, cost, header in zip(window, reserved, headers, strict=True):
         first = position
-        while position < len(units) and units[position].start < span.end:
+        while position < len(found) and found[position].start < region.end:
             position += 1
         if position > first:
-            text = document.text[span.start : units[position - 1].end]
-            yield _Section(headings, tuple(units[first:position]), bool(headings) and _is_bare(text, headings[-1]))
+            yield _section(document.text, region, found[first:position], cost, header)
+
+
+def _header_text(text: str, table: Table | None) -> str:
+    """Without the line of dashes, which says nothing and costs much."""
+    lines = text[table.start : table.header_end].split("\n") if table else ()
+    return "\n".join(line for line in lines if line.strip("|-: \t"))
+
+
+def _section(text: str, region: Region, found: Sequence[Unit], reserved: int, header: _Header | None) -> _Section:
+    title = region.home.headings[-1] if region.home.headings and not region.table else None
+    return _Section(
+        home=region.home,
+        units=tuple(found),
+        cost=sum(unit.cost for unit in found),
+        reserved=reserved,
+        is_bare=title is not None and _is_bare(text[region.start : found[-1].end].strip(), title),
+        is_table=region.table is not None,
+        header=header,
+    )
 
 
 def _is_bare(text: str, title: str) -> bool:
     return len(text) <= len(title) + _HEADING_MARKS and not text.partition("\n")[2].strip("=- \n")
 
 
-def _blocks(document: Extracted, span: _Span) -> Iterator[_Span]:
-    """Paragraphs, which blank lines part; in Markdown a fenced block is one paragraph whatever it holds."""
-    cuts = [span.start]
-    fences = _fences(document.text, span) if document.format is DocumentFormat.MARKDOWN else []
-    starts = [fence.start for fence in fences]
-    for blank in _BLANK.finditer(document.text, span.start, span.end):
-        nearest = bisect_right(starts, blank.start()) - 1
-        if nearest < 0 or fences[nearest].end < blank.start():
-            cuts.append(blank.end())
-    yield from _trimmed(document.text, [*cuts, span.end])
-
-
-def _fences(text: str, span: _Span) -> list[_Span]:
-    marks = [(mark.start(), mark.end(), mark[1]) for mark in _FENCE.finditer(text, span.start, span.end)]
-    fences: list[_Span] = []
-    opened: tuple[int, str] | None = None
-    for start, end, mark in marks:
-        if opened is None:
-            opened = (start, mark)
-        elif mark.startswith(opened[1]):
-            fences.append(_Span(opened[0], end))
-            opened = None
-    return fences
-
-
-def _trimmed(text: str, cuts: Sequence[int]) -> Iterator[_Span]:
-    for start, end in pairwise(cuts):
-        piece = text[start:end]
-        inner = piece.strip()
-        if inner:
-            begin = start + len(piece) - len(piece.lstrip())
-            yield _Span(begin, begin + len(inner))
-
-
-def _units(text: str, blocks: Sequence[_Span], budget: int, counter: _Counter) -> list[_Unit]:
-    """Sentences; of those too long for a chunk their lines; of those too long halves, and halves of halves."""
-    done: list[_Unit] = []
-    todo = [(number, span) for number, block in enumerate(blocks) for span in _split(text, block, _SENTENCE_END)]
-    for cut in (_lines, _halves):
-        todo = _measure(todo, budget, counter, done)
-        todo = [(number, piece) for number, span in todo for piece in cut(text, span)]
-    while todo:
-        todo = _measure(todo, budget, counter, done)
-        todo = [(number, piece) for number, span in todo for piece in _halves(text, span)]
-    return sorted(done, key=lambda unit: unit.start)
-
-
-def _measure(
-    todo: Sequence[tuple[int, _Span]], budget: int, counter: _Counter, done: list[_Unit]
-) -> list[tuple[int, _Span]]:
-    """Moves what fits to `done`; returns what is still too large."""
-    too_large: list[tuple[int, _Span]] = []
-    for (number, span), cost in zip(todo, counter.costs([span for _, span in todo], budget + 1), strict=True):
-        if cost <= budget or span.end - span.start == 1:
-            done.append(_Unit(span.start, span.end, min(cost, budget), number))
+def _whole_slides(sections: Sequence[_Section], max_tokens: int) -> list[_Section]:
+    whole: list[_Section] = []
+    for (part, slide), group in itertools.groupby(sections, key=lambda one: (one.home.part, one.home.slide)):
+        on_slide = list(group)
+        first = on_slide[0]
+        cost = sum(section.cost for section in on_slide)
+        if slide is not None and len(on_slide) > 1 and cost <= max_tokens - first.reserved:
+            flat = tuple(unit for section in on_slide for unit in section.units)
+            home = Home(_shared([section.home.headings for section in on_slide]), part, slide)
+            whole.append(_Section(home, flat, cost, first.reserved))
         else:
-            too_large.append((number, span))
-    return too_large
+            whole.extend(on_slide)
+    return whole
 
 
-def _split(text: str, span: _Span, at: re.Pattern[str]) -> Iterator[_Span]:
-    cuts = [span.start, *(end.end() for end in at.finditer(text, span.start, span.end)), span.end]
-    return _trimmed(text, cuts)
-
-
-def _lines(text: str, span: _Span) -> Iterator[_Span]:
-    return _split(text, span, _LINE_END)
-
-
-def _halves(text: str, span: _Span) -> Iterator[_Span]:
-    """In two, at the space nearest to the middle on its left; through a word if there is none."""
-    middle = (span.start + span.end) // 2
-    quarter = (span.start + middle) // 2
-    space = max(text.rfind(character, quarter, middle) for character in " \n\t")
-    return _trimmed(text, [span.start, space if space > span.start else middle, span.end])
+def _shared(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The path of the first, when the others are within it; else the longest that all have."""
+    alike = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False))
+    return tuple(level[0] for level in alike)
 
 
 def _join_tiny(sections: Sequence[_Section], max_tokens: int) -> list[_Section]:
-    """A heading with no text of its own, and a line or two before the first subsection, go with what follows."""
+    """A heading with no text of its own, and a line or two before a subsection or a table, go with what follows; a
+    tiny table goes with the text around it."""
     joined: list[_Section] = []
-    for section in sections:
+    for one in sections:
+        section = _as_prose(one) if one.is_table and one.cost < max_tokens // _TINY else one
         last = joined[-1] if joined else None
-        if last and _leads_to(last, section, max_tokens) and last.cost + section.cost <= max_tokens - max_tokens // 4:
-            headings = section.headings if last.is_bare else last.headings
-            joined[-1] = _Section(headings, last.units + section.units, last.is_bare and section.is_bare)
+        if last and _goes_on(last, section):
+            joined[-1] = _together(last, section)
+        elif last and _leads_to(last, section, max_tokens):
+            joined[-1] = replace(
+                _together(last, section),
+                home=section.home if last.is_bare else last.home,
+                reserved=max(last.reserved, section.reserved),
+            )
         else:
             joined.append(section)
     return joined
 
 
-def _leads_to(section: _Section, following: _Section, max_tokens: int) -> bool:
-    is_inside = following.headings[: len(section.headings)] == section.headings
-    return section.is_bare or (is_inside and section.cost < max_tokens // _TINY)
+def _as_prose(table: _Section) -> _Section:
+    """A tiny table: one unit, so that nothing cuts it."""
+    first, last = table.units[0], table.units[-1]
+    return replace(table, units=(Unit(first.start, last.end, table.cost, first.block),), is_table=False, header=None)
 
 
-def _pack(units: Sequence[_Unit], budget: int, overlap: int) -> Iterator[list[_Unit]]:
+def _goes_on(last: _Section, section: _Section) -> bool:
+    """The same text before and after a tiny table."""
+    return last.home == section.home and not last.is_table and not section.is_table and not last.is_bare
+
+
+def _leads_to(last: _Section, section: _Section, max_tokens: int) -> bool:
+    if last.home.part != section.home.part or last.is_table:
+        return False
+    if last.is_bare:
+        return True
+    if last.home.slide != section.home.slide or last.cost >= max_tokens // _TINY:
+        return False
+    if section.is_table:
+        return last.home == section.home
+    is_inside = section.home.headings[: len(last.home.headings)] == last.home.headings
+    return is_inside and last.cost + section.cost <= max_tokens - max_tokens // _TINY
+
+
+def _together(last: _Section, section: _Section) -> _Section:
+    return _Section(
+        home=last.home,
+        units=last.units + section.units,
+        cost=last.cost + section.cost,
+        reserved=last.reserved,
+        is_bare=last.is_bare and section.is_bare,
+        is_table=section.is_table,
+        header=section.header,
+    )
+
+
+def _pack(found: Sequence[Unit], budget: int, overlap: int) -> Iterator[list[Unit]]:
     block_costs: dict[int, int] = {}
-    for unit in units:
+    for unit in found:
         block_costs[unit.block] = block_costs.get(unit.block, 0) + unit.cost
-    current: list[_Unit] = []
+    current: list[Unit] = []
     filled = 0
-    for previous, unit in zip([None, *units], units, strict=False):
+    for previous, unit in zip([None, *found], found, strict=False):
         starts_block = previous is None or previous.block != unit.block
         needed = block_costs[unit.block] if starts_block and filled > budget // _FULL_ENOUGH else unit.cost
         if current and filled + needed > budget and (needed <= budget or filled + unit.cost > budget):
@@ -289,12 +243,12 @@ def _pack(units: Sequence[_Unit], budget: int, overlap: int) -> Iterator[list[_U
         yield current
 
 
-def _tail(units: Sequence[_Unit], tokens: int) -> list[_Unit]:
+def _tail(packed: Sequence[Unit], tokens: int) -> list[Unit]:
     """The last whole sentences that make up at most so many tokens."""
-    tail: list[_Unit] = []
-    for unit in reversed(units):
+    tail: list[Unit] = []
+    for unit in reversed(packed):
         tokens -= unit.cost
         if tokens < 0:
             break
         tail.insert(0, unit)
-    return tail if len(tail) < len(units) else tail[1:]
+    return tail if len(tail) < len(packed) else tail[1:]
