@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from services.knowledge_base.ingestion.extract import read, reader_for
+from services.knowledge_base.ingestion.extract import read
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
     DocumentFormat,
@@ -17,8 +17,7 @@ from tests.knowledge import files
 
 
 def extract(data: bytes, name: str = "document", limits: ContentLimits | None = None) -> Extracted:
-    source = Source(io.BytesIO(data), name)
-    return read(reader_for(source), source, limits or ContentLimits())
+    return read(Source(io.BytesIO(data), name), limits or ContentLimits())
 
 
 def refusal(data: bytes, name: str = "document", limits: ContentLimits | None = None) -> ExtractionError:

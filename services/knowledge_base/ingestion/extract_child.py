@@ -15,7 +15,7 @@ import signal
 import sys
 from typing import Any
 
-from services.knowledge_base.ingestion.extract import read, reader_for
+from services.knowledge_base.ingestion.extract import read
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
     Extracted,
@@ -80,9 +80,8 @@ def _answer(data: bytes, name: str, limits: ContentLimits) -> bytes:
 def _read(data: bytes, name: str, limits: ContentLimits) -> dict[str, Any]:
     try:
         source = Source(io.BytesIO(data), name)
-        reader = reader_for(source)
         _isolate()
-        return {"document": _as_json(read(reader, source, limits))}
+        return {"document": _as_json(read(source, limits))}
     except ExtractionError as error:
         return _failure(error.code, error.message)
     except (MemoryError, ImportError):

@@ -1,6 +1,7 @@
 """From a document's bytes to its text. Pure and unguarded: call it through `ingestion.extractor`, which bounds it."""
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from importlib import import_module
 from typing import cast
 
@@ -11,33 +12,77 @@ from services.knowledge_base.ingestion.extract.model import (
     ExtractionCode,
     ExtractionError,
     Source,
+    unsupported,
 )
-from services.knowledge_base.ingestion.extract.sniff import sniff
+from services.knowledge_base.ingestion.extract.sniff import is_ole, sniff
+from services.knowledge_base.ingestion.extract.unlock import unlocked_office, unlocked_open_document
 
 Reader = Callable[[Source, ContentLimits], Extracted]
 
-# Imported when used: a child process pays only for the reader its one document needs.
+# Imported when used, or by the process whose copies read one document each.
 _READERS: Mapping[DocumentFormat, str] = {
     DocumentFormat.TEXT: "text:extract_text",
     DocumentFormat.MARKDOWN: "markdown:extract_markdown",
     DocumentFormat.PDF: "pdf:extract_pdf",
     DocumentFormat.DOCX: "word.reader:extract_docx",
+    DocumentFormat.IMAGE: "image:extract_image",
 }
+_OPEN_DOCUMENT = frozenset({DocumentFormat.ODT, DocumentFormat.ODP, DocumentFormat.SHEETS})
+# A mail within a mail within a mail is read; what is deeper is there to tire us out.
+_DEEPEST = 3
+_depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
-def reader_for(source: Source) -> Reader:
-    """The reader for this content, its libraries imported; raises `ExtractionError` when there is none."""
-    module, name = _READERS[sniff(source.read(), source.name)].split(":")
+def read(source: Source, limits: ContentLimits) -> Extracted:
+    """The document's text with all that is known of it; raises `ExtractionError` when it has none.
+
+    Pages that hold only images are named in the answer, also where there is nothing else. An archive is only
+    recognised: what it holds are documents of their own.
+    """
+    source, found = _opened(source, limits)
+    if found is DocumentFormat.ZIP:
+        return Extracted(DocumentFormat.ZIP, "")
+    extracted = reader_for(found)(source, limits)
+    if extracted.text.strip() or extracted.images_only:
+        return extracted
+    raise ExtractionError(ExtractionCode.NO_TEXT, "The document has no text in it.")
+
+
+def read_part(source: Source, limits: ContentLimits) -> Extracted:
+    """As `read`, of a document within a document; never empty. Raises `ExtractionError`, or whatever a reader does."""
+    depth = _depth.get() + 1
+    if depth > _DEEPEST:
+        unsupported(f"Documents in documents are read to a depth of {_DEEPEST}.")
+    token = _depth.set(depth)
+    try:
+        extracted = read(source, limits)
+    finally:
+        _depth.reset(token)
+    if extracted.format is DocumentFormat.ZIP:
+        unsupported("It is an archive: upload it by itself.")
+    if not extracted.text.strip():
+        raise ExtractionError(ExtractionCode.NO_TEXT, "It has no text in it, only images.")
+    return extracted
+
+
+def reader_for(found: DocumentFormat) -> Reader:
+    if found not in _READERS:
+        unsupported(f"Files of this kind ({found}) cannot be read.")
+    module, name = _READERS[found].split(":")
     return cast(Reader, getattr(import_module(f"{__package__}.{module}"), name))
 
 
-def read(reader: Reader, source: Source, limits: ContentLimits) -> Extracted:
-    """The document's text with its pages and headings; raises `ExtractionError` when there is none."""
-    extracted = reader(source, limits)
-    if extracted.text.strip():
-        return extracted
-    if extracted.format is DocumentFormat.PDF:
-        raise ExtractionError(
-            ExtractionCode.NO_TEXT, "The document has no text in it, only images: it may be a scan, which is not read."
-        )
-    raise ExtractionError(ExtractionCode.NO_TEXT, "The document has no text in it.")
+def import_readers() -> None:
+    for found in _READERS:
+        reader_for(found)
+
+
+def _opened(source: Source, limits: ContentLimits) -> tuple[Source, DocumentFormat]:
+    """What is to be read, its protection taken off where that is not for the reader to do."""
+    if is_ole(source):
+        source = unlocked_office(source)
+    found = sniff(source)
+    if found in _OPEN_DOCUMENT and not is_ole(source):
+        source = unlocked_open_document(source, limits)
+    source.file.seek(0)
+    return source, found

@@ -137,6 +137,10 @@ class Source:
         self.file.seek(0)
         return self.file.read()
 
+    def head(self, size: int) -> bytes:
+        self.file.seek(0)
+        return self.file.read(size)
+
 
 @dataclass(frozen=True, slots=True)
 class ContentLimits:
@@ -176,3 +180,7 @@ class TextBuilder:
 
 def damaged(what: str) -> NoReturn:
     raise ExtractionError(ExtractionCode.DAMAGED, what)
+
+
+def unsupported(what: str) -> NoReturn:
+    raise ExtractionError(ExtractionCode.UNSUPPORTED, what)
