@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.knowledge_base.ingestion.chunk import Chunk, ChunkPolicy, as_embedded, chunks
+from services.knowledge_base.ingestion.chunk import Chunk, ChunkPolicy, chunks
 from services.knowledge_base.ingestion.extract.model import DocumentFormat, Extracted, Heading, Part, Table
 
 POLICY = ChunkPolicy(max_tokens=40, overlap_tokens=10)
@@ -198,8 +198,3 @@ def test_code_is_cut_between_lines_only() -> None:
     for before, after in pairwise(chunk for chunk in made if "y = f" in chunk.text):
         assert before.text.endswith("}")
         assert after.text.startswith("if")
-
-
-def test_what_is_embedded_says_where_it_stands() -> None:
-    assert as_embedded("| 1 |", ("Book", "Rain"), "| n |") == "Book > Rain\n| n |\n| 1 |"
-    assert as_embedded("text", (), None) == "text"

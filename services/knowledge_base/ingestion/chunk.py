@@ -79,11 +79,6 @@ def chunks(document: Extracted, policy: ChunkPolicy, count_tokens: CountTokens) 
                 yield _chunk(document, next(ordinal), section, packed)
 
 
-def as_embedded(text: str, headings: Sequence[str], table_header: str | None) -> str:
-    """What stands for a chunk in search, by meaning and by words: a paragraph seldom repeats what it is about."""
-    return "\n".join(line for line in (" > ".join(headings), table_header, text) if line)
-
-
 def _chunk(document: Extracted, ordinal: int, section: _Section, packed: Sequence[Unit]) -> Chunk:
     start, end = packed[0].start, packed[-1].end
     header = section.header if section.header and start >= section.header.end else None
