@@ -1,8 +1,9 @@
-"""The one place that talks to language models."""
+"""The one place that talks to models."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -17,10 +18,13 @@ from shared.llm.config import ModelConfig
 from shared.llm.deltas import ResumingSink
 from shared.llm.errors import ProviderError
 from shared.llm.providers.base import ChatProvider
-from shared.llm.providers.registry import LocalEndpoint, endpoint_of, open_provider
+from shared.llm.providers.registry import LocalEndpoint, endpoint_of, open_provider, open_vector_provider
+from shared.llm.providers.vector_wire import VectorProvider
 from shared.llm.retry import RetryPolicy
+from shared.llm.settings import ModelKind
 from shared.llm.structured import AnswerInvalid, SchemaUnusable, parse_answer, repair_instructions, require_usable
-from shared.llm.types import ChatReply, ChatRequest, DeltaSink, Message
+from shared.llm.types import ChatReply, ChatRequest, DeltaSink, Embedded, Message, Ranked, Usage
+from shared.llm.vectors import batches
 from shared.net.policy import EgressPolicy, parse_url
 from shared.net.session import open_session
 
@@ -28,6 +32,8 @@ log = get_logger(__name__)
 
 _MOST_PROVIDERS = 500
 _MOST_CIRCUITS = 2000
+
+T = TypeVar("T")
 
 # Gives the record of a fallback model, or None where it is gone.
 FallbackLoader = Callable[[UUID], Awaitable[ModelConfig | None]]
@@ -39,6 +45,7 @@ class _Loop:
 
     session: aiohttp.ClientSession
     providers: Cache[tuple[UUID, int], ChatProvider]
+    vectors: Cache[tuple[UUID, int], VectorProvider]
     circuits: Cache[tuple[UUID, str], Circuit]
 
 
@@ -113,6 +120,43 @@ class LanguageModels:
                 raise
             return reply
 
+    async def embed(
+        self, config: ModelConfig, texts: Sequence[str], *, retry_policy: RetryPolicy | None = None
+    ) -> Embedded:
+        """A vector of unit length for each text, all of one dimension, after retries. Raises `ProviderError`.
+
+        Many texts are several requests, one after the other: what an earlier one cost is not told when a later fails.
+        """
+        _require_kind(config, ModelKind.EMBEDDING)
+        provider = self._vector_provider(config)
+        vectors: list[list[float]] = []
+        usage = Usage()
+        for batch in batches(texts):
+            found = await self._tried(config, lambda batch=batch: provider.embed(batch), retry_policy)
+            vectors += found.vectors
+            usage += found.usage
+        return Embedded(vectors, config.price.of(usage.input_tokens, 0))
+
+    async def rerank(
+        self, config: ModelConfig, query: str, texts: Sequence[str], *, retry_policy: RetryPolicy | None = None
+    ) -> Ranked:
+        """How well each text answers the query, 0 to 1. Raises `ProviderError`."""
+        _require_kind(config, ModelKind.RERANK)
+        if not texts:
+            return Ranked([])
+        provider = self._vector_provider(config)
+        found = await self._tried(config, lambda: provider.rerank(query, texts), retry_policy)
+        return replace(found, usage=config.price.of(found.usage.input_tokens, 0))
+
+    async def _tried(self, config: ModelConfig, attempt: Callable[[], Awaitable[T]], policy: RetryPolicy | None) -> T:
+        return await retry.run(
+            attempt,
+            label=config.label,
+            policy=policy or self._retry_policy,
+            circuit=self._circuit(self._state(), config),
+            deadline=config.settings.deadline_seconds,
+        )
+
     async def _fall_back(
         self, config: ModelConfig, request: ChatRequest, call: _Call, load: FallbackLoader
     ) -> ChatReply | None:
@@ -130,6 +174,7 @@ class LanguageModels:
         return None
 
     async def _complete(self, config: ModelConfig, request: ChatRequest, call: _Call) -> ChatReply:
+        _require_kind(config, ModelKind.CHAT)
         settings = config.settings
         request = replace(
             request,
@@ -149,13 +194,7 @@ class LanguageModels:
         async def attempt() -> ChatReply:
             return await provider.chat(request, call.sink.begin() if call.sink else None)
 
-        return await retry.run(
-            attempt,
-            label=config.label,
-            policy=call.policy,
-            circuit=self._circuit(state, config),
-            deadline=config.settings.deadline_seconds,
-        )
+        return await self._tried(config, attempt, call.policy)
 
     async def _with_data(self, config: ModelConfig, request: ChatRequest, reply: ChatReply, call: _Call) -> ChatReply:
         """The reply with its JSON parsed; a model that missed the schema is told so and asked once more."""
@@ -179,7 +218,9 @@ class LanguageModels:
         loop = asyncio.get_running_loop()
         state = self._loops.get(loop)
         if state is None:
-            state = _Loop(open_session(self._policy), Cache(_MOST_PROVIDERS), Cache(_MOST_CIRCUITS))
+            state = _Loop(
+                open_session(self._policy), Cache(_MOST_PROVIDERS), Cache(_MOST_PROVIDERS), Cache(_MOST_CIRCUITS)
+            )
             self._loops[loop] = state
         return state
 
@@ -191,6 +232,15 @@ class LanguageModels:
             state.providers.put(key, found)
         return found
 
+    def _vector_provider(self, config: ModelConfig) -> VectorProvider:
+        """Kept, because it knows what dimensions the model's vectors have."""
+        state, key = self._state(), (config.id, config.version)
+        found = state.vectors.get(key)
+        if found is None:
+            found = open_vector_provider(config, self._local, state.session)
+            state.vectors.put(key, found)
+        return found
+
     def _circuit(self, state: _Loop, config: ModelConfig) -> Circuit:
         """Shared by the models of a tenant at one endpoint; no tenant can close another's door."""
         endpoint = parse_url(endpoint_of(config, self._local))
@@ -200,6 +250,12 @@ class LanguageModels:
             found = Circuit(self._circuit_limits)
             state.circuits.put(key, found)
         return found
+
+
+def _require_kind(config: ModelConfig, kind: ModelKind) -> None:
+    if config.kind is not kind:
+        cause = f"is a model of kind {config.kind}, and a {kind} model is needed"
+        raise ProviderError(config.label, cause, code="model_kind_wrong", retryable=False)
 
 
 def _check_schema(config: ModelConfig, request: ChatRequest) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
-from shared.llm.settings import Provider, ProviderSettings
+from shared.llm.settings import ModelKind, Provider, ProviderSettings
 from shared.llm.types import Usage
 
 _PER = Decimal(1_000_000)
@@ -40,6 +40,7 @@ class ModelConfig:
     supports_tools: bool
     price: Price = Price()
     api_key: str | None = field(default=None, repr=False)
+    kind: ModelKind = ModelKind.CHAT
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from shared.llm.config import Price
-from shared.llm.settings import Provider
+from shared.llm.settings import ModelKind, Provider
 
 _FILE = Path(__file__).parent / "known_models.json"
 _DEFAULT_CONTEXT_WINDOW = {
@@ -18,6 +18,9 @@ _DEFAULT_CONTEXT_WINDOW = {
     Provider.GOOGLE: 1_048_576,
     Provider.OLLAMA: 8192,
 }
+
+# What most of them read of a text.
+_DEFAULT_MAX_TOKENS = {ModelKind.EMBEDDING: 512, ModelKind.RERANK: 8192}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,14 @@ def price_of(provider: Provider, model: str, input: Decimal | None, output: Deci
     return Price(listed.input if input is None else input, listed.output if output is None else output)
 
 
-def default_context_window(provider: Provider, model: str) -> int:
+def default_context_window(provider: Provider, model: str, kind: ModelKind = ModelKind.CHAT) -> int:
+    """Of an embedding model it is the longest text that it embeds."""
     known = known_model(provider, model)
-    return known.context_window if known else _DEFAULT_CONTEXT_WINDOW[provider]
+    if known is not None:
+        return known.context_window
+    if kind is ModelKind.EMBEDDING and provider is Provider.OPENAI:
+        return 8191
+    return _DEFAULT_MAX_TOKENS.get(kind) or _DEFAULT_CONTEXT_WINDOW[provider]
 
 
 def _is_version_of(model: str, name: str) -> bool:

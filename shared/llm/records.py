@@ -5,7 +5,7 @@ from uuid import UUID
 from shared.database.tables.models import Model
 from shared.llm.config import ModelConfig
 from shared.llm.prices import price_of
-from shared.llm.settings import SETTINGS, Provider
+from shared.llm.settings import SETTINGS, ModelKind, Provider
 from shared.security.encryption import Cipher, Place
 
 
@@ -30,4 +30,5 @@ def model_config(row: Model, cipher: Cipher) -> ModelConfig:
         supports_tools=row.supports_tools,
         price=price_of(provider, row.model, row.input_price, row.output_price),
         api_key=key,
+        kind=ModelKind(row.kind),
     )

@@ -18,6 +18,12 @@ class Provider(StrEnum):
     OLLAMA = "ollama"
 
 
+class ModelKind(StrEnum):
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+    RERANK = "rerank"
+
+
 def _plain_url(value: str) -> str:
     try:
         parse_url(value)
@@ -31,6 +37,12 @@ def _plain_url(value: str) -> str:
 BaseUrl = Annotated[str, Field(max_length=500, pattern=r"^[!-~]*$"), AfterValidator(_plain_url)]
 # These travel in headers.
 Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[!-~]+$")]
+
+
+Dimensions = Annotated[
+    int | None,
+    Field(ge=1, le=16_384, description="Length of an embedding model's vectors: asked for, and held to."),
+]
 
 
 class ProviderSettings(BaseModel):
@@ -68,6 +80,10 @@ class OpenAICompatibleSettings(ProviderSettings):
         "json_schema", description="How the server is asked for JSON of a given schema."
     )
     stream_usage: bool = Field(True, description="Whether the server knows `stream_options.include_usage`.")
+    dimensions: Dimensions = None
+    rerank_scores: Literal["auto", "probability", "logit"] = Field(
+        "auto", description="What a rerank model's scores are; `auto` takes those beyond 0 to 1 for logits."
+    )
 
 
 class OpenAISettings(ProviderSettings):
@@ -75,6 +91,7 @@ class OpenAISettings(ProviderSettings):
     organization: Identifier | None = None
     project: Identifier | None = None
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+    dimensions: Dimensions = None
 
 
 class AnthropicSettings(ProviderSettings):
@@ -83,12 +100,14 @@ class AnthropicSettings(ProviderSettings):
 
 class GoogleSettings(ProviderSettings):
     base_url: BaseUrl = Field("https://generativelanguage.googleapis.com", description="Address of the API.")
+    dimensions: Dimensions = None
 
 
 class OllamaSettings(ProviderSettings):
     base_url: BaseUrl = Field(description="Address of the Ollama server, such as http://ollama:11434.")
     context_length: int | None = Field(None, ge=256, le=1_000_000, description="`num_ctx` of the loaded model.")
     keep_alive: str | None = Field(None, pattern=r"^-?\d{1,6}(s|m|h)?$", description="How long it stays loaded.")
+    dimensions: Dimensions = None
 
 
 SETTINGS: dict[Provider, type[ProviderSettings]] = {
@@ -107,6 +126,16 @@ TITLES = {
     Provider.ANTHROPIC: "Anthropic",
     Provider.GOOGLE: "Google Gemini",
     Provider.OLLAMA: "Ollama",
+}
+
+# What kinds of models a provider can be asked for here.
+KINDS: dict[Provider, tuple[ModelKind, ...]] = {
+    Provider.LOCAL: (ModelKind.CHAT,),
+    Provider.OPENAI_COMPATIBLE: (ModelKind.CHAT, ModelKind.EMBEDDING, ModelKind.RERANK),
+    Provider.OPENAI: (ModelKind.CHAT, ModelKind.EMBEDDING),
+    Provider.ANTHROPIC: (ModelKind.CHAT,),
+    Provider.GOOGLE: (ModelKind.CHAT, ModelKind.EMBEDDING),
+    Provider.OLLAMA: (ModelKind.CHAT, ModelKind.EMBEDDING),
 }
 
 # Whether a record of the provider carries a key of its own.

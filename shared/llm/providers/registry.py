@@ -10,6 +10,7 @@ from shared.llm.errors import ProviderError
 from shared.llm.providers.base import ChatProvider, Connection
 from shared.llm.providers.openai_wire import OpenAIWire
 from shared.llm.providers.schema_tools import SchemaTools
+from shared.llm.providers.vector_wire import VectorProvider, open_vectors
 from shared.llm.settings import OpenAICompatibleSettings, Provider, base_url_of
 
 
@@ -42,6 +43,10 @@ async def open_provider(config: ModelConfig, local: LocalEndpoint, session: aioh
         return SchemaTools(wire, config.label) if config.settings.tool_calls == "schema" else wire
     # The vendors' packages take a second of CPU to import: not on the event loop.
     return await asyncio.to_thread(_open_vendor, connection)
+
+
+def open_vector_provider(config: ModelConfig, local: LocalEndpoint, session: aiohttp.ClientSession) -> VectorProvider:
+    return open_vectors(Connection(config, endpoint_of(config, local), config.api_key, session))
 
 
 def _at_local(connection: Connection, local: LocalEndpoint) -> Connection:
