@@ -23,6 +23,7 @@ Reader = Callable[[Source, ContentLimits], Extracted]
 _READERS: Mapping[DocumentFormat, str] = {
     DocumentFormat.TEXT: "text:extract_text",
     DocumentFormat.MARKDOWN: "markdown:extract_markdown",
+    DocumentFormat.HTML: "html.reader:extract_html",
     DocumentFormat.PDF: "pdf:extract_pdf",
     DocumentFormat.DOCX: "word.reader:extract_docx",
     DocumentFormat.IMAGE: "image:extract_image",

@@ -16,6 +16,8 @@ _LIGATURES = str.maketrans(
 
 
 def clean(text: str) -> str:
+    if text.isprintable() and not text.endswith(" "):  # most paragraphs of one line: nothing to look for
+        return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_LIGATURES))
     text = _NEWLINES.sub("\n", text)
     text = _BROKEN_WORD.sub("", text)
     text = _INVISIBLE.sub("", text)
