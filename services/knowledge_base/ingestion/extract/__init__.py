@@ -26,6 +26,11 @@ _READERS: Mapping[DocumentFormat, str] = {
     DocumentFormat.HTML: "html.reader:extract_html",
     DocumentFormat.PDF: "pdf:extract_pdf",
     DocumentFormat.DOCX: "word.reader:extract_docx",
+    DocumentFormat.PPTX: "slides:extract_pptx",
+    DocumentFormat.SHEETS: "sheets:extract_sheets",
+    DocumentFormat.CSV: "csv:extract_csv",
+    DocumentFormat.ODT: "opendocument.text:extract_odt",
+    DocumentFormat.ODP: "opendocument.slides:extract_odp",
     DocumentFormat.IMAGE: "image:extract_image",
 }
 _OPEN_DOCUMENT = frozenset({DocumentFormat.ODT, DocumentFormat.ODP, DocumentFormat.SHEETS})

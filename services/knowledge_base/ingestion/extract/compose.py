@@ -17,6 +17,9 @@ _TITLE_LENGTH = 300
 _DASHES = "---"
 _BREAKS = re.compile(r"\s")
 _NUMBER = re.compile(r"[-+(]?[^\w\s]{0,3}\d[\d\s.,:/%-]*[^\w\s]{0,3}\)?$")
+_NEAR = 50
+# Rows are filled up to the longest unless that makes much of nothing.
+_MOST_CELLS = 5_000_000
 _YEAR = re.compile(r"(?:19|20)\d\d$")
 
 Row = Sequence[str]
@@ -64,6 +67,7 @@ class Composer:
         if not rows:
             return
         width = max(len(row) for row in rows)
+        width = width if width * len(rows) <= _MOST_CELLS else len(rows[0])
         top = clean(_head_lines(rows[0], width)) if head else ""
         body = clean("\n".join(_line(row, width) for row in (rows[1:] if head else rows)))
         start = self._add(top + body if body else top.rstrip("\n"), item=False)
@@ -90,20 +94,33 @@ class Composer:
         return self._builder.add(text)
 
 
+def check_length(length: int, limits: ContentLimits) -> None:
+    """For readers that gather much before they write any of it."""
+    if length > limits.characters:
+        TextBuilder(limits, length).add("")
+
+
 def one_line(text: str) -> str:
     """Whatever parts words, line breaks among it, becomes one space."""
     return " ".join(text.split()) if _BREAKS.search(text) else text
 
 
 def looks_like_head(rows: Sequence[Row]) -> bool:
-    """The first row names the columns: words only (or years), none twice, and hardly a gap."""
+    """The first row names the columns: words only (or years), hardly one twice, and hardly a gap."""
     if len(rows) < 2:
         return False
     names = [name for name in rows[0] if name]
-    if len(names) * 2 < max(len(row) for row in rows[:50]) or len(set(names)) * 2 <= len(names):
+    if len(names) * 2 < max(len(row) for row in rows[:_NEAR]):
         return False
-    numbers = [name for name in names if _NUMBER.match(name)]
+    numbers = [name for name in names if looks_like_number(name)]
+    if len(set(names)) * 2 <= len(names) and (numbers or not any(map(looks_like_number, rows[1]))):
+        return False
     return not numbers or (len(numbers) < len(names) + (not rows[0][0]) and all(map(_YEAR.match, numbers)))
+
+
+def looks_like_number(text: str) -> bool:
+    """Amounts, shares, dates: whatever a column's name is not."""
+    return bool(_NUMBER.match(text))
 
 
 def _head_lines(row: Row, width: int) -> str:

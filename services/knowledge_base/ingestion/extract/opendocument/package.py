@@ -1,0 +1,43 @@
+"""An OpenDocument file: its XML, and what it says of itself."""
+
+import io
+import zipfile
+
+from services.knowledge_base.ingestion.extract.dates import from_iso
+from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
+from services.knowledge_base.ingestion.extract.office.package import check_entries, title_of
+from services.knowledge_base.ingestion.extract.office.xml import Element, XmlError, parse_xml
+
+_MANIFEST = "META-INF/manifest.xml"
+_DC = "{http://purl.org/dc/elements/1.1/}"
+_META = "{urn:oasis:names:tc:opendocument:xmlns:meta:1.0}"
+
+
+class OpenDocument:
+    def __init__(self, data: bytes, limits: ContentLimits) -> None:
+        self._archive = zipfile.ZipFile(io.BytesIO(data))
+        check_entries(self._archive, limits, no_doctype=("content.xml", "styles.xml"))
+        self._names = frozenset(self._archive.namelist())
+        if _MANIFEST in self._names and b"encryption-data" in self._archive.read(_MANIFEST):
+            raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.")
+
+    def xml(self, name: str) -> Element | None:
+        return parse_xml(self._archive.read(name)) if name in self._names else None
+
+    @property
+    def content(self) -> Element:
+        content = self.xml("content.xml")
+        return content if content is not None else damaged("The document is damaged: its content is missing.")
+
+    def title_and_date(self) -> tuple[str | None, str | None]:
+        try:
+            meta = self.xml("meta.xml")
+        except XmlError:
+            return None, None
+        if meta is None:
+            return None, None
+        dates = (
+            from_iso(found.text or "") for tag in (_DC + "date", _META + "creation-date") for found in meta.iter(tag)
+        )
+        title = next(meta.iter(_DC + "title"), None)
+        return title_of(None if title is None else title.text), next(filter(None, dates), None)
