@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
@@ -10,6 +11,7 @@ from services.knowledge_base.ingestion.extract.model import (
     Extracted,
     Heading,
     Source,
+    Table,
 )
 from services.knowledge_base.ingestion.extract.text import extract_text
 
@@ -18,6 +20,8 @@ _ATX_CLOSED = re.compile(r"[ \t]#+$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _NO_PARAGRAPH = re.compile(r"\s*(?:[-*+>|#]|\d+[.)]\s|$)| {4}|\t")
+_DASHES = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
+_BAR = re.compile(r"(?<!\\)\|")
 _EMPHASIS = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 _TITLE_LENGTH = 300
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
@@ -25,8 +29,12 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 def extract_markdown(source: Source, limits: ContentLimits) -> Extracted:
     extracted = extract_text(source, limits)
-    headings = [heading for heading, _ in zip(_headings(extracted.text), range(limits.headings), strict=False)]
-    return replace(extracted, format=DocumentFormat.MARKDOWN, headings=tuple(headings))
+    return replace(
+        extracted,
+        format=DocumentFormat.MARKDOWN,
+        headings=tuple(islice(_headings(extracted.text), limits.headings)),
+        tables=tuple(islice(_tables(extracted.text), limits.tables)),
+    )
 
 
 def _headings(text: str) -> Iterator[Heading]:
@@ -40,6 +48,31 @@ def _headings(text: str) -> Iterator[Heading]:
         elif underline and previous and not _NO_PARAGRAPH.match(previous):
             yield Heading(1 if underline[1][0] == "=" else 2, _plain(previous), previous_start)
         previous, previous_start = line, start
+
+
+def _tables(text: str) -> Iterator[Table]:
+    """A head, a line of dashes with as many columns, and rows up to the next line without a bar."""
+    lines = list(_lines_outside_code(text))
+    number = 1
+    while number < len(lines):
+        (start, head), (below, dashes) = lines[number - 1], lines[number]
+        if not _is_head(head, dashes) or text[start + len(head) + 1 : below]:
+            number += 1
+            continue
+        header_end = end = below + len(dashes)
+        number += 1
+        while number < len(lines) and "|" in lines[number][1] and lines[number][0] == end + 1:
+            end = lines[number][0] + len(lines[number][1])
+            number += 1
+        yield Table(start, min(header_end + 1, end), end)
+
+
+def _is_head(head: str, dashes: str) -> bool:
+    return "|" in head and _DASHES.match(dashes) is not None and _columns(head) == _columns(dashes)
+
+
+def _columns(line: str) -> int:
+    return len(_BAR.findall(line.strip().removeprefix("|").removesuffix("|")))
 
 
 def _lines_outside_code(text: str) -> Iterator[tuple[int, str]]:

@@ -134,25 +134,30 @@ def _title(data: bytes) -> str | None:
 def _blocks(text: str) -> Iterator[tuple[str, list[list[str]]]]:
     """Paragraphs, headings (by their level) and tables, as they follow one another."""
     rows: list[list[str]] = []
-    while text:
-        begin = text.find(_ROW_BEGIN)
-        before, text = (text, "") if begin < 0 else (text[:begin], text[begin + 1 :])
-        if before.strip():
-            if rows:
-                yield "table", rows
-                rows = []
-            yield from _paragraphs(before)
-        end = text.find(_ROW)
-        row, text = (text, "") if end < 0 else (text[:end], text[end + 1 :])
-        cells = row.replace(_ROW_BEGIN, "").split(_CELL)
+    for piece in text.split(_ROW):
+        before, row = _row(piece)
+        if before.strip() and rows:
+            yield "table", rows
+            rows = []
+        yield from _paragraphs(before)
+        cells = row.split(_CELL)
         if any(cell.strip() for cell in cells):
             rows.append(cells if cells[-1].strip() else cells[:-1])
     if rows:
         yield "table", rows
 
 
+def _row(piece: str) -> tuple[str, str]:
+    """What stands before a row, and the row. Often only the first row of a table says that one begins."""
+    begin = piece.find(_ROW_BEGIN)
+    if begin < 0 and _CELL in piece:
+        begin = piece.rfind("\n", 0, piece.find(_CELL))
+        return piece[: begin + 1], piece[begin + 1 :]
+    return (piece, "") if begin < 0 else (piece[:begin], piece[begin:].replace(_ROW_BEGIN, ""))
+
+
 def _paragraphs(text: str) -> Iterator[tuple[str, list[list[str]]]]:
-    for line in re.split(r"\n+", text.replace(_CELL, " ").replace(_ROW, "\n")):
+    for line in re.split(r"\n+", text):
         mark = _MARKS.search(line)
         plain = _MARKS.sub("", line)
         if plain.strip():

@@ -46,6 +46,8 @@ def read_table(table: Element) -> DataTable | Layout:
     head_rows = _head_rows(kept)
     grid = _without_empty_columns(_spread([row for _, row in kept], head_rows))
     head = [_joined(names) for names in zip_longest(*grid[:head_rows], fillvalue="")]
+    if len(grid) == 0 or len(grid[0]) < 2:
+        return Layout()
     caption = next((line_of(one) for one in table if one.tag == "caption"), "")
     return DataTable([head, *grid[head_rows:]] if head_rows else grid, bool(head_rows), caption)
 
