@@ -15,7 +15,6 @@ from services.knowledge_base.ingestion.extract.model import (
 
 _TITLE_LENGTH = 300
 _DASHES = "---"
-_BREAKS = re.compile(r"\s")
 _NUMBER = re.compile(r"[-+(]?[^\w\s]{0,3}\d[\d\s.,:/%-]*[^\w\s]{0,3}\)?$")
 _NEAR = 50
 # Rows are filled up to the longest unless that makes much of nothing.
@@ -102,7 +101,8 @@ def check_length(length: int, limits: ContentLimits) -> None:
 
 def one_line(text: str) -> str:
     """Whatever parts words, line breaks among it, becomes one space."""
-    return " ".join(text.split()) if _BREAKS.search(text) else text
+    # What can be printed has no spaces but the plain ones; most cells of a large table are told by that.
+    return text.strip() if text.isprintable() and "  " not in text else " ".join(text.split())
 
 
 def looks_like_head(rows: Sequence[Row]) -> bool:
@@ -128,5 +128,10 @@ def _head_lines(row: Row, width: int) -> str:
 
 
 def _line(row: Row, width: int) -> str:
-    cells = [cell.replace("|", "\\|") if "|" in cell else cell for cell in row]
-    return f"| {' | '.join([*cells, *[''] * (width - len(cells))])} |"
+    missing = width - len(row)
+    if missing > 0:
+        row = [*row, *[""] * missing]
+    line = " | ".join(row)
+    if line.count("|") >= len(row):
+        line = " | ".join(cell.replace("|", "\\|") for cell in row)
+    return f"| {line} |"

@@ -68,4 +68,4 @@ def _score(sample: str, delimiter: str, likely: bool) -> tuple[float, bool, int]
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or ",", skipinitialspace=True)
-    return ([one_line(cell).strip() for cell in row] for row in reader)
+    return ([one_line(cell) for cell in row] for row in reader)

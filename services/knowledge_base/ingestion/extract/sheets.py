@@ -84,10 +84,6 @@ def _rows(sheet: CalamineSheet, shares: set[tuple[int, int]], limits: ContentLim
         yield cells
 
 
-def _text(value: str) -> str:
-    return one_line(value).strip()
-
-
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.15g}"
 
@@ -116,7 +112,7 @@ def _duration(value: timedelta) -> str:
 _SHOWN = cast(
     "dict[type[object], Callable[[object], str]]",
     {
-        str: _text,
+        str: one_line,
         float: _number,
         int: str,
         bool: _truth,
