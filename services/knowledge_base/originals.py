@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
@@ -18,7 +18,7 @@ class OriginalGone(Exception):
     """The version was deleted, also while it was being read."""
 
 
-async def write(session: WriteSession, tenant_id: UUID, version_id: UUID, file: BinaryIO) -> None:
+async def write(session: WriteSession, tenant_id: UUID, version_id: UUID, file: IO[bytes]) -> None:
     """From the file's begin to its end. In the transaction that makes the version."""
     file.seek(0)
     number = 0

@@ -26,7 +26,7 @@ async def test_files_of_every_kind_are_processed_and_bad_ones_say_why(library: L
         ("ports.pdf", files.pdf("Ports of the Channel.", "Calais lies opposite of Dover.")),
         ("signals.docx", files.word(("Heading 1", "Signals"), ("Normal", "Two short blasts: I turn to port."))),
         ("empty.txt", b""),
-        ("cat.txt", b"\x89PNG\r\n\x1a\n" + bytes(100)),
+        ("cat.txt", b"\x7fELF" + bytes(100)),
         ("locked.docx", files.encrypted_office()),
         ("broken.pdf", b"%PDF-1.7 this is no PDF"),
         ("scan.pdf", files.pdf("", "")),

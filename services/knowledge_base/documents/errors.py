@@ -6,6 +6,11 @@ class DocumentNotFound(NotFound):
     message = "There is no such document."
 
 
+class VersionNotFound(NotFound):
+    code = "document_version_not_found"
+    message = "There is no such version of the document, or it is no longer kept."
+
+
 class DocumentBusy(Conflict):
     code = "document_busy"
     message = "The document is being processed. Wait until it is ready or failed."
@@ -16,15 +21,25 @@ class DocumentDuplicate(Conflict):
     message = "The knowledge base already holds a document with this content."
 
 
+class DocumentNotReplaceable(Conflict):
+    code = "document_not_replaceable"
+    message = "The document comes from elsewhere and is renewed there."
+
+
+class DocumentNotRead(Conflict):
+    code = "document_not_read"
+    message = "The document has no text yet."
+
+
 class NotMultipart(AppError):
     status = 415
     code = "unsupported_media_type"
-    message = "Files are uploaded as multipart/form-data, in fields named `files`."
+    message = "Files are uploaded as multipart/form-data."
 
 
 class UploadMalformed(Invalid):
     code = "upload_malformed"
-    message = "The upload is not well-formed multipart/form-data with files in fields named `files`."
+    message = "The upload is not the multipart/form-data that is expected here."
 
 
 class TooManyFiles(AppError):

@@ -1,4 +1,5 @@
-"""Reads files out of a multipart body as it arrives: one at a time, none larger than allowed, none kept in memory."""
+"""Reads files and fields out of a multipart body as it arrives: one file at a time, none larger than allowed, none
+kept in memory, none kept at all whose begin shows that it cannot be read."""
 
 import hashlib
 import unicodedata
@@ -12,53 +13,103 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from services.knowledge_base.documents.errors import NotMultipart, TooManyFiles, UploadMalformed
+from services.knowledge_base.ingestion.extract.model import DocumentFormat, ExtractionCode, ExtractionError
+from services.knowledge_base.ingestion.extract.sniff import check_head
 from shared.web.errors import ErrorDetail
 
-FIELD = "files"
 _IN_MEMORY = 1024 * 1024
+_HEAD = 2048
 _MAX_HEADERS = 16
+_MAX_FIELDS = 200
+_FIELD_BYTES = 2000
 _NAME_LENGTH = 200
 _UNNAMED = "unnamed"
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a body may hold: files in one field, and before them other fields, each as often as it likes."""
+
+    file_field: str
+    fields: frozenset[str]
+    max_files: int
+    max_bytes: int
+
+
 @dataclass(slots=True)
 class ReceivedFile:
-    """`content` is empty when the file was over the limit. To be closed by who takes it."""
+    """`content` is empty when the file was refused. To be closed by who takes it. `found` is its format as far as its
+    begin shows it."""
 
     name: str
     content: "SpooledTemporaryFile[bytes]" = field(default_factory=lambda: SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115
     size: int = 0
-    too_large: bool = False
+    refusal: ExtractionError | None = None
+    found: DocumentFormat | None = None
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # pyright: ignore[reportPrivateUsage]
 
     @property
     def content_hash(self) -> str:
         return self.digest.hexdigest()
 
-    def head(self, length: int) -> bytes:
-        self.content.seek(0)
-        return self.content.read(length)
+    def take(self, data: bytes, max_bytes: int) -> None:
+        begins = self.size < _HEAD
+        self.size += len(data)
+        if self.refusal is not None:
+            return
+        if self.size > max_bytes:
+            message = f"The file is larger than {max_bytes / 1_000_000:,.0f} MB."
+            self._refuse(ExtractionError(ExtractionCode.TOO_LARGE, message))
+            return
+        self.content.write(data)
+        self.digest.update(data)
+        if begins and self.size >= _HEAD:
+            self._look()
 
-    def read(self) -> bytes:
-        return self.head(-1)
+    def end(self) -> None:
+        if self.size < _HEAD and self.refusal is None:
+            self._look()
 
     def close(self) -> None:
         self.content.close()
 
+    def _look(self) -> None:
+        self.content.seek(0)
+        head = self.content.read(_HEAD)
+        self.content.seek(0, 2)
+        try:
+            self.found = check_head(head, self.name)
+        except ExtractionError as refusal:
+            self._refuse(refusal)
 
-async def receive_files(request: Request, *, max_files: int, max_bytes: int) -> AsyncGenerator[ReceivedFile]:
-    """Each file as soon as it has arrived whole. Raises `NotMultipart`, `UploadMalformed`, `TooManyFiles`."""
-    reader = _Reader(_boundary(request), max_files, max_bytes)
-    try:
-        async for data in request.stream():
-            reader.feed(data)
-            while reader.complete:
-                yield reader.complete.popleft()
-        reader.finish()
-    except ClientDisconnect:
-        raise UploadMalformed("The upload broke off.") from None
-    finally:
-        reader.close()
+    def _refuse(self, refusal: ExtractionError) -> None:
+        self.refusal = refusal
+        self.content.seek(0)
+        self.content.truncate()
+
+
+class Upload:
+    """A request's body. All of `fields` is there when the first file is."""
+
+    def __init__(self, request: Request, form: Form) -> None:
+        """Raises `NotMultipart`, `UploadMalformed`."""
+        self._request = request
+        self._reader = _Reader(_boundary(request), form)
+        self.fields = self._reader.fields
+
+    async def files(self) -> AsyncGenerator[ReceivedFile]:
+        """Each file as soon as it has arrived whole. Raises `UploadMalformed`, `TooManyFiles`."""
+        reader = self._reader
+        try:
+            async for data in self._request.stream():
+                reader.feed(data)
+                while reader.complete:
+                    yield reader.complete.popleft()
+            reader.finish()
+        except ClientDisconnect:
+            raise UploadMalformed("The upload broke off.") from None
+        finally:
+            reader.close()
 
 
 def _boundary(request: Request) -> bytes:
@@ -72,13 +123,14 @@ def _boundary(request: Request) -> bytes:
 
 
 class _Reader:
-    def __init__(self, boundary: bytes, max_files: int, max_bytes: int) -> None:
+    def __init__(self, boundary: bytes, form: Form) -> None:
         self.complete: deque[ReceivedFile] = deque()
-        self._max_files = max_files
-        self._max_bytes = max_bytes
+        self.fields: dict[str, list[str]] = {}
+        self._form = form
         self._count = 0
         self._ended = False
         self._current: ReceivedFile | None = None
+        self._field: tuple[str, bytearray] | None = None
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._headers: dict[bytes, bytes] = {}
         try:
@@ -126,33 +178,61 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         filename = options.get(b"filename")
-        if name != FIELD or filename is None:
-            what = "is not a known field" if name != FIELD else "holds no file"
-            raise UploadMalformed(details=[ErrorDetail(field=name[:100], message=what, code="extra_forbidden")])
+        if name in self._form.fields and filename is None:
+            self._field_begins(name)
+        elif name == self._form.file_field and filename is not None:
+            self._file_begins(filename)
+        else:
+            known = name == self._form.file_field or name in self._form.fields
+            wanted = "holds no file" if name == self._form.file_field else "holds a file"
+            raise _malformed(name, wanted if known else "is not a known field")
+
+    def _field_begins(self, name: str) -> None:
+        if self._count:
+            raise _malformed(name, "comes after a file: fields come first")
+        if sum(map(len, self.fields.values())) >= _MAX_FIELDS:
+            raise _malformed(name, "is one field too many")
+        self._field = (name, bytearray())
+
+    def _file_begins(self, filename: bytes) -> None:
         self._count += 1
-        if self._count > self._max_files:
-            raise TooManyFiles(f"At most {self._max_files} files can be uploaded at once.")
+        if self._count > self._form.max_files:
+            raise TooManyFiles(f"At most {self._form.max_files} files can be uploaded at once.")
         self._current = ReceivedFile(clean_name(filename.decode("utf-8", "replace")))
 
     def _content(self, data: bytes, start: int, end: int) -> None:
-        file = self._current
-        assert file is not None
-        file.size += end - start
-        if file.size > self._max_bytes:
-            if not file.too_large:
-                file.too_large = True
-                file.content.truncate(0)
+        if self._current is not None:
+            self._current.take(data[start:end], self._form.max_bytes)
             return
-        file.content.write(data[start:end])
-        file.digest.update(data[start:end])
+        assert self._field is not None
+        name, value = self._field
+        value.extend(data[start:end])
+        if len(value) > _FIELD_BYTES:
+            raise _malformed(name, "is too long")
 
     def _part_ends(self) -> None:
-        assert self._current is not None
-        self.complete.append(self._current)
-        self._current = None
+        if self._current is not None:
+            self._current.end()
+            self.complete.append(self._current)
+            self._current = None
+        elif self._field is not None:
+            name, value = self._field
+            self.fields.setdefault(name, []).append(_text(name, bytes(value)))
+            self._field = None
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _malformed(name: str, what: str) -> UploadMalformed:
+    return UploadMalformed(details=[ErrorDetail(field=name[:100], message=what, code="extra_forbidden")])
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _malformed(name, "is not UTF-8") from None
 
 
 def clean_name(filename: str) -> str:

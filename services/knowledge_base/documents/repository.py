@@ -1,18 +1,29 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select, update
 
-from services.knowledge_base.documents.schemas import DocumentStatus
+from services.knowledge_base.documents.schemas import DocumentSort, DocumentSource, DocumentStatus
 from shared.database.session import ReadSession, WriteSession
-from shared.database.tables.knowledge import Document, DocumentContent, KnowledgeBase
+from shared.database.sorting import Sorting, by_name
+from shared.database.tables.agents import Agent
+from shared.database.tables.knowledge import Document, KnowledgeBase
 from shared.database.tables.ledger import ExecutionRow
 from shared.kit.json import JsonObject
 
 _OPEN = (DocumentStatus.PENDING.value, DocumentStatus.PROCESSING.value)
 _LOST = ("failed", "cancelled")
+_COMMONEST_TAGS = 200
+
+# Ids sort by time of creation.
+SORTINGS = {
+    DocumentSort.NEWEST: Sorting(Document.id, Document.id, True, UUID),
+    DocumentSort.OLDEST: Sorting(Document.id, Document.id, False, UUID),
+    DocumentSort.NAME: by_name(Document.name, Document.id, descending=False),
+    DocumentSort.NAME_DOWN: by_name(Document.name, Document.id, descending=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,17 @@ class DocumentView:
     status: DocumentStatus
     execution_status: str | None
     execution_error: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """`parent`: what one archive holds, or `none` of them does. Of `tags` a document has all."""
+
+    status: DocumentStatus | None = None
+    name: str | None = None
+    tags: Sequence[str] = ()
+    source: DocumentSource | None = None
+    parent: UUID | Literal["none"] | None = None
 
 
 def _status() -> ColumnElement[str]:
@@ -48,25 +70,35 @@ async def _fetch(session: ReadSession, statement: _Views) -> list[DocumentView]:
 async def list_documents(
     session: ReadSession,
     knowledge_base_id: UUID,
+    wanted: DocumentFilter,
     *,
-    status: DocumentStatus | None,
-    name: str | None,
-    before: UUID | None,
+    sort: DocumentSort,
+    after: tuple[Any, UUID] | None,
     limit: int,
 ) -> list[DocumentView]:
     statement = _views().where(Document.knowledge_base_id == knowledge_base_id)
-    if status is not None:
-        statement = statement.where(_status() == status.value)
-    if name:
-        statement = statement.where(Document.name.icontains(name, autoescape=True))
-    if before is not None:
-        statement = statement.where(Document.id < before)
-    return await _fetch(session, statement.order_by(Document.id.desc()).limit(limit))
+    if wanted.status is not None:
+        statement = statement.where(_status() == wanted.status.value)
+    if wanted.name:
+        statement = statement.where(Document.name.icontains(wanted.name, autoescape=True))
+    if wanted.tags:
+        statement = statement.where(Document.tags.contains(list(wanted.tags)))
+    if wanted.source is not None:
+        statement = statement.where(Document.source == wanted.source.value)
+    if wanted.parent is not None:
+        is_there = Document.parent_id.is_(None) if wanted.parent == "none" else Document.parent_id == wanted.parent
+        statement = statement.where(is_there)
+    return await _fetch(session, SORTINGS[sort].page(statement, after, limit))
 
 
 async def get_document(session: ReadSession, document_id: UUID) -> DocumentView | None:
     found = await _fetch(session, _views().where(Document.id == document_id))
     return found[0] if found else None
+
+
+async def get_documents(session: ReadSession, document_ids: Sequence[UUID]) -> dict[UUID, DocumentView]:
+    found = await _fetch(session, _views().where(Document.id.in_(document_ids)))
+    return {view.document.id: view for view in found}
 
 
 async def find_by_content(session: ReadSession, knowledge_base_id: UUID, content_hash: str) -> DocumentView | None:
@@ -77,8 +109,52 @@ async def find_by_content(session: ReadSession, knowledge_base_id: UUID, content
     return found[0] if found else None
 
 
+async def count_by_status(session: ReadSession, knowledge_base_id: UUID) -> list[tuple[DocumentStatus, int, int, int]]:
+    """Per status the documents, those of them that are found, and their bytes."""
+    status = _status().label("shown")
+    statement = (
+        select(status, func.count(), func.count(Document.revision), func.sum(Document.size_bytes))
+        .outerjoin(ExecutionRow, ExecutionRow.id == Document.execution_id)
+        .where(Document.knowledge_base_id == knowledge_base_id)
+        .group_by(status)
+    )
+    return [
+        (DocumentStatus(status), count, found, int(size))
+        for status, count, found, size in await session.execute(statement)
+    ]
+
+
+async def count_tags(session: ReadSession, knowledge_base_id: UUID) -> list[tuple[str, int]]:
+    """The commonest first."""
+    tags = (
+        select(func.unnest(Document.tags).label("tag"))
+        .where(Document.knowledge_base_id == knowledge_base_id)
+        .subquery()
+    )
+    count = func.count()
+    statement = select(tags.c.tag, count).group_by(tags.c.tag).order_by(count.desc(), tags.c.tag)
+    return [(tag, number) for tag, number in await session.execute(statement.limit(_COMMONEST_TAGS))]
+
+
 async def lock_document(session: WriteSession, document_id: UUID) -> Document | None:
-    return await session.scalar(select(Document).where(Document.id == document_id).with_for_update())
+    found = await lock_documents(session, [document_id])
+    return found.get(document_id)
+
+
+async def lock_documents(session: WriteSession, document_ids: Sequence[UUID]) -> dict[UUID, Document]:
+    """In one order, whoever locks."""
+    statement = select(Document).where(Document.id.in_(document_ids)).order_by(Document.id).with_for_update()
+    found = await session.scalars(statement.execution_options(populate_existing=True))
+    return {document.id: document for document in found}
+
+
+async def lock_children(session: WriteSession, archive_ids: Sequence[UUID]) -> list[Document]:
+    statement = select(Document).where(Document.parent_id.in_(archive_ids)).order_by(Document.id).with_for_update()
+    return list(await session.scalars(statement.execution_options(populate_existing=True)))
+
+
+async def set_children(session: WriteSession, archive_id: UUID, values: dict[str, Any]) -> None:
+    await session.execute(update(Document).where(Document.parent_id == archive_id).values(values))
 
 
 async def hold_knowledge_base(session: WriteSession, knowledge_base_id: UUID) -> bool:
@@ -87,29 +163,18 @@ async def hold_knowledge_base(session: WriteSession, knowledge_base_id: UUID) ->
     return await session.scalar(statement.with_for_update(read=True, key_share=True)) is not None
 
 
+async def get_knowledge_base(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBase | None:
+    return await session.get(KnowledgeBase, knowledge_base_id)
+
+
 async def knowledge_base_exists(session: ReadSession, knowledge_base_id: UUID) -> bool:
     return await session.scalar(select(KnowledgeBase.id).where(KnowledgeBase.id == knowledge_base_id)) is not None
 
 
-async def insert_document(session: WriteSession, values: dict[str, Any], original: bytes) -> bool:
-    """False if the knowledge base holds this content already, also when that was stored a moment ago."""
-    done = await session.execute(
-        insert(Document)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=["knowledge_base_id", "content_hash"])
-        .returning(Document.id)
-    )
-    if done.scalar_one_or_none() is None:
-        return False
-    await session.execute(
-        insert(DocumentContent).values(tenant_id=values["tenant_id"], document_id=values["id"], original=original)
-    )
-    return True
+async def find_agents(session: ReadSession, agent_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of them that there are."""
+    return set(await session.scalars(select(Agent.id).where(Agent.id.in_(agent_ids))))
 
 
-async def set_execution(session: WriteSession, document_id: UUID, execution_id: UUID) -> None:
-    await session.execute(update(Document).where(Document.id == document_id).values(execution_id=execution_id))
-
-
-async def delete_document(session: WriteSession, document_id: UUID) -> None:
-    await session.execute(delete(Document).where(Document.id == document_id))
+async def delete_documents(session: WriteSession, document_ids: Sequence[UUID]) -> None:
+    await session.execute(delete(Document).where(Document.id.in_(document_ids)))

@@ -1,22 +1,23 @@
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, status
+from fastapi import APIRouter, Depends, Query, status
+from pydantic import StringConstraints
 
-from services.knowledge_base.documents import service
-from services.knowledge_base.documents.errors import (
-    DocumentBusy,
-    DocumentDuplicate,
-    DocumentNotFound,
-    FilesRefused,
-    FilesTooLarge,
-    FilesUnsupported,
-    NotMultipart,
-    TooManyFiles,
-    UploadMalformed,
+from services.knowledge_base.documents import bulk, service
+from services.knowledge_base.documents.errors import DocumentBusy, DocumentNotFound
+from services.knowledge_base.documents.repository import DocumentFilter
+from services.knowledge_base.documents.schemas import (
+    BulkOut,
+    BulkRequest,
+    DocumentChange,
+    DocumentOut,
+    DocumentSort,
+    DocumentSource,
+    DocumentsSummary,
+    DocumentStatus,
+    ReprocessRequest,
 )
-from services.knowledge_base.documents.multipart import FIELD, receive_files
-from services.knowledge_base.documents.schemas import DocumentOut, DocumentStatus, TextContent, UploadOut
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
@@ -32,23 +33,12 @@ router = APIRouter(tags=["documents"])
 Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
 Writer = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_WRITE))]
 NamePart = Annotated[str | None, Query(alias="q", max_length=200, description="A part of the name.")]
-
-# The body is read as it arrives, so FastAPI cannot derive this.
-_UPLOAD_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                    "additionalProperties": False,
-                }
-            }
-        },
-    }
-}
+WantedTag = Annotated[str, StringConstraints(max_length=50, pattern=r"^[^\x00]*$")]
+WantedTags = Annotated[list[WantedTag], Query(alias="tag", max_length=30, description="Of several, all.")]
+Parent = Annotated[
+    UUID | Literal["none"] | None,
+    Query(description="An archive, for what it holds; `none`: only what came out of no archive."),
+]
 
 
 @router.get("/knowledge-bases/{knowledge_base_id}/documents", responses=responses(NotAllowed, KnowledgeBaseNotFound))
@@ -56,63 +46,47 @@ async def list_documents(
     knowledge_base_id: UUID,
     session: ReadDb,
     caller: Reader,
+    tags: WantedTags = [],  # noqa: B006 - a query parameter's default, never changed
     status: DocumentStatus | None = None,
+    source: DocumentSource | None = None,
+    parent: Parent = None,
     q: NamePart = None,
+    sort: DocumentSort = DocumentSort.NEWEST,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[DocumentOut]:
-    """The documents of a knowledge base, newest first."""
-    return await service.list_documents(session, knowledge_base_id, status=status, name=q, limit=limit, cursor=cursor)
+    """The documents of a knowledge base."""
+    wanted = DocumentFilter(status=status, name=q, tags=tags, source=source, parent=parent)
+    return await service.list_documents(session, knowledge_base_id, wanted, sort=sort, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/knowledge-bases/{knowledge_base_id}/documents/summary", responses=responses(NotAllowed, KnowledgeBaseNotFound)
+)
+async def summarise_documents(knowledge_base_id: UUID, session: ReadDb, caller: Reader) -> DocumentsSummary:
+    """How many there are, by status and by tag."""
+    return await service.summarise(session, knowledge_base_id)
 
 
 @router.post(
-    "/knowledge-bases/{knowledge_base_id}/documents",
-    status_code=status.HTTP_202_ACCEPTED,
-    openapi_extra=_UPLOAD_BODY,
-    responses=responses(
-        NotAllowed,
-        KnowledgeBaseNotFound,
-        TooManyFiles,
-        FilesTooLarge,
-        NotMultipart,
-        FilesUnsupported,
-        FilesRefused,
-        UploadMalformed,
-        IdempotencyMismatch,
-    ),
+    "/knowledge-bases/{knowledge_base_id}/documents/bulk", responses=responses(NotAllowed, KnowledgeBaseNotFound)
 )
-async def upload_documents(
-    knowledge_base_id: UUID, request: Request, app: App, caller: Writer, idempotency_key: IdempotencyKey = None
-) -> UploadOut:
-    """Text, Markdown, PDF and Word (.docx) files. Each is taken or refused for itself; what is taken is processed
-    by an execution of its own. An error is answered only when no file was taken. With an Idempotency-Key an upload
-    that broke off can be sent again: the files that were taken are answered as they were."""
-    await service.require_knowledge_base(app, caller, knowledge_base_id)
-    settings = app.settings
-    files = receive_files(request, max_files=settings.upload_max_files, max_bytes=settings.upload_max_bytes)
-    return await service.upload(app, caller, knowledge_base_id, files, idempotency_key)
-
-
-@router.post(
-    "/knowledge-bases/{knowledge_base_id}/text-content",
-    status_code=status.HTTP_202_ACCEPTED,
-    responses=responses(NotAllowed, KnowledgeBaseNotFound, DocumentDuplicate, DocumentBusy, IdempotencyMismatch),
-)
-async def add_text_content(
-    knowledge_base_id: UUID,
-    content: TextContent,
-    session: WriteDb,
-    app: App,
-    caller: Writer,
-    idempotency_key: IdempotencyKey = None,
-) -> DocumentOut:
-    """A document from text that is at hand, processed by an execution."""
-    return await service.add_text(session, caller, knowledge_base_id, content, app.doorbell.ring, idempotency_key)
+async def change_documents(
+    knowledge_base_id: UUID, request: BulkRequest, session: WriteDb, app: App, caller: Writer
+) -> BulkOut:
+    """Deletes, processes again, tags or untags many documents; one that refuses does not stop the others."""
+    return await bulk.apply(session, caller, knowledge_base_id, request, app.doorbell.ring)
 
 
 @router.get("/documents/{document_id}", responses=responses(NotAllowed, DocumentNotFound))
 async def get_document(document_id: UUID, session: ReadDb, caller: Reader) -> DocumentOut:
     return await service.get_document(session, document_id)
+
+
+@router.patch("/documents/{document_id}", responses=responses(NotAllowed, DocumentNotFound))
+async def change_document(document_id: UUID, change: DocumentChange, session: WriteDb, caller: Writer) -> DocumentOut:
+    """What is said of the document, not what it holds. Takes effect at once, without processing it again."""
+    return await service.change_document(session, document_id, change)
 
 
 @router.delete(
@@ -121,7 +95,8 @@ async def get_document(document_id: UUID, session: ReadDb, caller: Reader) -> Do
     responses=responses(NotAllowed, DocumentNotFound),
 )
 async def delete_document(document_id: UUID, session: WriteDb, app: App, caller: Writer) -> None:
-    """It is found no more from this moment on; its vectors are removed by an execution."""
+    """With all its versions, and an archive with what it holds. It is found no more from this moment on; its vectors
+    are removed by an execution."""
     await service.delete_document(session, caller, document_id, app.doorbell.ring)
 
 
@@ -131,7 +106,21 @@ async def delete_document(document_id: UUID, session: WriteDb, app: App, caller:
     responses=responses(NotAllowed, DocumentNotFound, DocumentBusy, IdempotencyMismatch),
 )
 async def reprocess_document(
-    document_id: UUID, session: WriteDb, app: App, caller: Writer, idempotency_key: IdempotencyKey = None
+    document_id: UUID,
+    session: WriteDb,
+    app: App,
+    caller: Writer,
+    request: ReprocessRequest | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> DocumentOut:
-    """Processes the stored file again, as the knowledge base is set up now."""
-    return await service.reprocess(session, caller, document_id, app.doorbell.ring, idempotency_key)
+    """Processes the newest version again, as document and knowledge base are set up now. What was processed before is
+    found until this is done, and stays if it fails."""
+    return await service.reprocess(
+        session,
+        caller,
+        document_id,
+        request or ReprocessRequest(),
+        cipher=app.cipher,
+        ring=app.doorbell.ring,
+        key=idempotency_key,
+    )

@@ -1,0 +1,50 @@
+"""Each processing of a document is an execution of its own, which owns the document until another one is begun."""
+
+from uuid import UUID
+
+from services.knowledge_base.documents.schemas import DocumentStatus
+from shared.database.session import WriteSession
+from shared.database.tables.knowledge import Document
+from shared.executions.submit import Ring, Submission, submit
+from shared.kit.json import JsonObject
+from shared.web.context import correlation_id
+from shared.workflow.states import ExecutionKind, Lane
+
+
+async def begin(
+    session: WriteSession,
+    document: Document,
+    ring: Ring,
+    *,
+    created_by: UUID | None,
+    key: str | None = None,
+    request: JsonObject | None = None,
+) -> None:
+    """Has the newest version processed, from now on by this execution alone; `document` is locked. What was processed
+    before is found until this is done."""
+    revision = document.last_revision + 1
+    submission = Submission(
+        tenant_id=document.tenant_id,
+        kind=ExecutionKind.INGESTION,
+        lane=Lane.INGESTION,
+        name=f"Ingest {document.name}",
+        spec={
+            "document_id": str(document.id),
+            "knowledge_base_id": str(document.knowledge_base_id),
+            "name": document.name,
+            "version": document.version,
+            "revision": revision,
+        },
+        inputs={},
+        created_by=created_by,
+        correlation_id=correlation_id(),
+        idempotency_key=key,
+        request=request,
+    )
+    execution = await submit(session, submission, ring)
+    document.execution_id = execution.id
+    document.last_revision = revision
+    document.status = DocumentStatus.PENDING.value
+    document.error = None
+    document.progress = None
+    await session.flush()
