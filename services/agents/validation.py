@@ -8,6 +8,7 @@ from services.agents.errors import AgentInvalid
 from services.agents.schemas import AgentIn
 from shared.database.session import WriteSession
 from shared.database.tables.models import Model
+from shared.llm.settings import ModelKind
 from shared.tools.catalogue import CATALOGUE, KNOWLEDGE_SEARCH
 from shared.web.errors import ErrorDetail
 from shared.workflow.expressions import ExpressionError, compile_template
@@ -43,6 +44,9 @@ def _template_problems(wanted: AgentIn) -> Iterator[ErrorDetail]:
 def _model_problems(wanted: AgentIn, model: Model | None) -> Iterator[ErrorDetail]:
     if model is None:
         yield ErrorDetail(field="model_id", message="there is no such model", code="model_unknown")
+    elif model.kind != ModelKind.CHAT:
+        message = f"{model.name} is of kind {model.kind}, and an agent needs a chat model"
+        yield ErrorDetail(field="model_id", message=message, code="model_kind_wrong")
     elif wanted.max_tokens is not None and wanted.max_tokens >= model.context_window:
         message = f"{model.name} holds {model.context_window} tokens, question and answer together"
         yield ErrorDetail(field="max_tokens", message=message, code="max_tokens_too_large")

@@ -1,7 +1,4 @@
-import math
-
-from shared.llm.errors import ProviderError
-from shared.web.errors import AppError, Conflict, ErrorDetail, Invalid, NotFound
+from shared.web.errors import Conflict, Invalid, NotFound
 
 
 class ModelNotFound(NotFound):
@@ -21,32 +18,4 @@ class ModelNameTaken(Conflict):
 
 class ModelInUse(Conflict):
     code = "model_in_use"
-    message = "Agents, workflows or other models use this model; the details name them. Give them another one first."
-
-
-class ModelKeyUnreadable(Conflict):
-    code = "model_key_unreadable"
-    message = "The stored API key cannot be decrypted: enter it again."
-
-
-class _ProviderFailed(AppError):
-    def __init__(self, error: ProviderError) -> None:
-        details = [ErrorDetail(field="provider", message=error.provider, code=error.code)]
-        headers: dict[str, str] = {}
-        if error.retry_after is not None:
-            seconds = str(math.ceil(error.retry_after))
-            details.append(ErrorDetail(field="retry_after", message=seconds, code="seconds"))
-            headers["Retry-After"] = seconds
-        super().__init__(str(error), details=details, headers=headers)
-
-
-class ProviderRefused(_ProviderFailed):
-    status = 502
-    code = "provider_refused"
-    message = "The provider did not give a usable answer."
-
-
-class ProviderUnavailable(_ProviderFailed):
-    status = 503
-    code = "provider_unavailable"
-    message = "The provider cannot answer now; a later try may work."
+    message = "Agents, workflows, knowledge bases or other models use this model; the details name them."

@@ -7,16 +7,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Date, cast, func, or_, select, union_all, update
 
 from services.models.schemas import ModelSort
 from shared.database.naming import workflows_naming
 from shared.database.session import ReadSession, WriteSession
 from shared.database.sorting import Sorting, by_name, by_time
 from shared.database.tables.agents import Agent
+from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
 from shared.database.tables.ledger import CallRow
-from shared.database.tables.models import Model
-from shared.llm.settings import Provider
+from shared.database.tables.models import Model, ModelUse
+from shared.llm.settings import ModelKind, Provider
 
 # Where a graph, or a body within it, names a model itself, not through an agent.
 _NAMES_MODEL = "$.**.config ? (@.manager_model_id == $named)"
@@ -36,12 +37,15 @@ class Filters:
 
     q: str | None = None
     provider: Provider | None = None
+    kind: ModelKind | None = None
 
     def conditions(self) -> Iterable[ColumnElement[bool]]:
         if self.q:
             yield or_(*(field.icontains(self.q, autoescape=True) for field in (Model.name, Model.model)))
         if self.provider is not None:
             yield Model.provider == self.provider
+        if self.kind is not None:
+            yield Model.kind == self.kind
 
 
 async def models(
@@ -60,8 +64,9 @@ async def lock_model(session: WriteSession, model_id: UUID) -> Model | None:
     return await session.get(Model, model_id, with_for_update=True)
 
 
-async def existing(session: ReadSession, model_ids: Iterable[UUID]) -> set[UUID]:
-    return set(await session.scalars(select(Model.id).where(Model.id.in_(model_ids))))
+async def kinds(session: ReadSession, model_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Of those that are there."""
+    return dict((await session.execute(select(Model.id, Model.kind).where(Model.id.in_(model_ids)))).all())
 
 
 async def unset_default(session: WriteSession, except_id: UUID) -> None:
@@ -85,6 +90,19 @@ async def models_falling_back_on(session: ReadSession, model_id: UUID, limit: in
     return [(id_, name) for id_, name in rows]
 
 
+async def bases_indexed_by(session: ReadSession, model_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    """Also those that are being indexed by it."""
+    statement = (
+        select(KnowledgeBase.id, KnowledgeBase.name)
+        .join(KnowledgeIndex, KnowledgeIndex.knowledge_base_id == KnowledgeBase.id)
+        .where(KnowledgeIndex.model_id == model_id)
+        .distinct()
+        .order_by(KnowledgeBase.name, KnowledgeBase.id)
+        .limit(limit)
+    )
+    return [(id_, name) for id_, name in await session.execute(statement)]
+
+
 @dataclass(frozen=True, slots=True)
 class DayOfUsage:
     date: date
@@ -98,19 +116,28 @@ class DayOfUsage:
 async def usage_by_day(
     session: ReadSession, tenant_id: UUID, model_id: UUID, start: datetime, end: datetime
 ) -> Sequence[DayOfUsage]:
-    day = cast(func.timezone("UTC", CallRow.started_at), Date).label("day")
+    """Of executions and of what is done outside of them."""
+    # The tenant is named, though the policy would see to it, to meet the index.
+    calls, uses = (
+        select(table.started_at, table.status, table.input_tokens, table.output_tokens, table.cost).where(
+            table.tenant_id == tenant_id,
+            table.model_id == model_id,
+            table.started_at >= start,
+            table.started_at < end,
+        )
+        for table in (CallRow, ModelUse)
+    )
+    spent = union_all(calls.where(CallRow.copied.is_(False)), uses).subquery()
+    day = cast(func.timezone("UTC", spent.c.started_at), Date).label("day")
     statement = (
         select(
             day,
             func.count(),
-            func.count().filter(CallRow.status == "failed"),
-            func.sum(CallRow.input_tokens),
-            func.sum(CallRow.output_tokens),
-            func.sum(CallRow.cost),
+            func.count().filter(spent.c.status == "failed"),
+            func.sum(spent.c.input_tokens),
+            func.sum(spent.c.output_tokens),
+            func.sum(spent.c.cost),
         )
-        # The tenant is named, though the policy would see to it, to meet the index.
-        .where(CallRow.tenant_id == tenant_id, CallRow.model_id == model_id)
-        .where(CallRow.started_at >= start, CallRow.started_at < end, CallRow.copied.is_(False))
         .group_by(day)
         .order_by(day)
     )

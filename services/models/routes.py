@@ -4,22 +4,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, status
 
 from services.models import service, trial
-from services.models.errors import (
-    ModelInUse,
-    ModelInvalid,
-    ModelKeyUnreadable,
-    ModelNameTaken,
-    ModelNotFound,
-    ProviderRefused,
-    ProviderUnavailable,
-)
+from services.models.errors import ModelInUse, ModelInvalid, ModelNameTaken, ModelNotFound
 from services.models.repository import Filters
 from services.models.schemas import ModelIn, ModelOut, ModelSort, ModelTested, ModelUsage, ProviderOut, UsagePeriod
 from services.models.service import ModelWriter
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
-from shared.llm.settings import Provider
+from shared.llm.refusals import BudgetExceeded, ModelKeyUnreadable, ProviderRefused, ProviderUnavailable
+from shared.llm.settings import ModelKind, Provider
 from shared.web.dependencies import App, ReadDb, WriteDb, requires
 from shared.web.errors import responses
 from shared.web.pagination import Cursor, Limit, Page
@@ -36,8 +29,9 @@ Runner = Annotated[Principal, Depends(requires(Permission.EXECUTIONS_RUN))]
 def _filters(
     q: Annotated[Text | None, Query(max_length=200, description="In name and model.")] = None,
     provider: Provider | None = None,
+    kind: ModelKind | None = None,
 ) -> Filters:
-    return Filters(q=q, provider=provider)
+    return Filters(q=q, provider=provider, kind=kind)
 
 
 def _writer(app: App) -> ModelWriter:
@@ -77,11 +71,14 @@ async def get_model(model_id: UUID, session: ReadDb, caller: Reader) -> ModelOut
     return await service.get(session, model_id)
 
 
-@router.put("/models/{model_id}", responses=responses(NotAllowed, ModelNotFound, ModelInvalid, ModelNameTaken))
+@router.put(
+    "/models/{model_id}", responses=responses(NotAllowed, ModelNotFound, ModelInvalid, ModelNameTaken, ModelInUse)
+)
 async def update_model(
     model_id: UUID, request: ModelIn, session: WriteDb, caller: Writer, records: Records
 ) -> ModelOut:
-    """Executions that run go over to the changed record within seconds."""
+    """Executions that run go over to the changed record within seconds. What would make another model of one that is
+    in use (its kind, or the vectors of one that knowledge bases are indexed by) is refused."""
     return await records.update(session, model_id, request)
 
 
@@ -96,10 +93,13 @@ async def delete_model(model_id: UUID, session: WriteDb, caller: Writer) -> None
 
 @router.post(
     "/models/{model_id}/test",
-    responses=responses(NotAllowed, ModelNotFound, ModelKeyUnreadable, ProviderRefused, ProviderUnavailable),
+    responses=responses(
+        NotAllowed, ModelNotFound, ModelKeyUnreadable, BudgetExceeded, ProviderRefused, ProviderUnavailable
+    ),
 )
 async def try_model(model_id: UUID, app: App, caller: Runner) -> ModelTested:
-    """Asks the model for one sentence, once: its answer, or what the provider says is wrong."""
+    """Asks the model once, for a sentence, two embeddings or a ranking: what it answers, or what the provider says is
+    wrong. What that costs counts against budgets and in the model's usage."""
     return await trial.run(app, caller, model_id)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from shared.llm.settings import Provider
+from shared.llm.settings import ModelKind, Provider
 from shared.web.schemas import Moment, Money, Name, RequestModel, ResponseModel, Timestamp
 
 
@@ -32,15 +32,23 @@ class ModelIn(RequestModel):
     """
 
     name: Name
+    kind: ModelKind = ModelKind.CHAT
     provider: Provider
     model: Name = Field(description="The provider's own name of the model.")
     settings: dict[str, Any] = Field(default={}, description="By the provider's schema, see `/models/providers`.")
     api_key: ProviderKey | None = None
-    context_window: int | None = Field(default=None, ge=256, le=100_000_000, description="In tokens.")
+    context_window: int | None = Field(
+        default=None,
+        ge=256,
+        le=100_000_000,
+        description="In tokens. Of an embedding model, the longest text that it embeds.",
+    )
     supports_tools: bool = True
     input_price: Price | None = None
     output_price: Price | None = None
-    is_default: bool = Field(default=False, description="The one that new agents start with; a tenant has one at most.")
+    is_default: bool = Field(
+        default=False, description="The one that new agents start with: a chat model, and one at most."
+    )
 
 
 class ModelOut(ResponseModel):
@@ -48,6 +56,7 @@ class ModelOut(ResponseModel):
 
     id: UUID
     name: str
+    kind: ModelKind
     provider: Provider
     model: str
     settings: dict[str, Any]
@@ -67,20 +76,26 @@ class ModelOut(ResponseModel):
 
 
 class ProviderOut(ResponseModel):
-    """`settings_schema` is the JSON schema of a model's `settings`. `available` says whether it can be used here."""
+    """`settings_schema` is the JSON schema of a model's `settings`. `available` says whether it can be used here, and
+    `kinds` what kinds of models can be had there."""
 
     provider: Provider
     title: str
+    kinds: list[ModelKind]
     api_key: Literal["required", "optional", "none"]
     available: bool
     settings_schema: dict[str, Any]
 
 
 class ModelTested(ResponseModel):
-    """`text` holds the first words of the answer."""
+    """`text` holds the first words of a chat model's answer; `dimensions` is of an embedding model, and `scores` are
+    those that a rerank model gave two texts."""
 
+    kind: ModelKind
     latency_ms: int
     text: str
+    dimensions: int | None
+    scores: list[float] | None
     input_tokens: int
     output_tokens: int
     cost: Money
@@ -106,7 +121,8 @@ class UsageDay(UsageTotals):
 
 
 class ModelUsage(UsageTotals):
-    """What executions spent on the model between `from` and `to`, by days of UTC; days without calls are left out."""
+    """What executions, searches and trials spent on the model between `from` and `to`, by days of UTC; days without
+    calls are left out."""
 
     model_id: UUID
     from_: Timestamp = Field(serialization_alias="from")

@@ -19,7 +19,7 @@ from shared.kit.ids import new_id
 from shared.llm.client import LanguageModels
 from shared.llm.prices import default_context_window, price_of
 from shared.llm.records import api_key_place
-from shared.llm.settings import API_KEY, SETTINGS, TITLES, Provider, ProviderSettings
+from shared.llm.settings import API_KEY, KINDS, SETTINGS, TITLES, ModelKind, Provider, ProviderSettings
 from shared.security.encryption import Cipher
 from shared.web.errors import ErrorDetail, Invalid
 from shared.web.pagination import Page, decode_cursor, page
@@ -35,6 +35,7 @@ def list_providers(models: LanguageModels) -> Page[ProviderOut]:
         ProviderOut(
             provider=provider,
             title=TITLES[provider],
+            kinds=list(KINDS[provider]),
             api_key=API_KEY[provider],
             available=provider is not Provider.LOCAL or models.has_local_model,
             settings_schema=settings.model_json_schema(),
@@ -82,6 +83,7 @@ class ModelWriter:
         if model is None:
             raise ModelNotFound
         settings = await validation.check(session, self._models, wanted, model)
+        await _require_unchanged(session, model, wanted, settings)
         model.version += 1
         return await self._save(session, model, wanted, settings)
 
@@ -111,6 +113,31 @@ async def delete(session: WriteSession, model_id: UUID) -> None:
     model = await repository.lock_model(session, model_id)
     if model is None:
         raise ModelNotFound
+    if users := await _users(session, model_id):
+        raise ModelInUse(details=users)
+    await session.delete(model)
+
+
+async def _require_unchanged(session: WriteSession, model: Model, wanted: ModelIn, settings: ProviderSettings) -> None:
+    """A model that is in use stays of its kind, and one that knowledge bases are indexed by gives the same vectors:
+    raises `ModelInUse`. Who wants another one makes another record, and has them indexed by that."""
+    problems: list[ErrorDetail] = []
+    if wanted.kind != model.kind:
+        problems += await _users(session, model.id)
+    elif model.kind == ModelKind.EMBEDDING and validation.vectors_of(model) != validation.vectors_wanted(
+        wanted, settings
+    ):
+        problems += await _bases(session, model.id)
+    if problems:
+        raise ModelInUse(details=problems)
+
+
+async def _bases(session: ReadSession, model_id: UUID) -> list[ErrorDetail]:
+    found = await repository.bases_indexed_by(session, model_id, _NAMED_USERS)
+    return [ErrorDetail(field=f"knowledge_bases.{id_}", message=name, code="indexed_by_model") for id_, name in found]
+
+
+async def _users(session: ReadSession, model_id: UUID) -> list[ErrorDetail]:
     users = [
         *(("agents", "uses_model", *user) for user in await repository.agents_using(session, model_id, _NAMED_USERS)),
         *(
@@ -122,10 +149,8 @@ async def delete(session: WriteSession, model_id: UUID) -> None:
             for user in await repository.models_falling_back_on(session, model_id, _NAMED_USERS)
         ),
     ]
-    if users:
-        details = [ErrorDetail(field=f"{kind}.{id_}", message=name, code=code) for kind, code, id_, name in users]
-        raise ModelInUse(details=details)
-    await session.delete(model)
+    named = [ErrorDetail(field=f"{kind}.{id_}", message=name, code=code) for kind, code, id_, name in users]
+    return [*named, *await _bases(session, model_id)]
 
 
 async def usage(session: ReadSession, model_id: UUID, period: UsagePeriod) -> ModelUsage:
@@ -154,7 +179,7 @@ def _columns(wanted: ModelIn, settings: ProviderSettings) -> dict[str, Any]:
     # Only what was said: defaults may become better ones.
     columns["settings"] = settings.model_dump(mode="json", exclude_unset=True)
     if wanted.context_window is None:
-        columns["context_window"] = default_context_window(wanted.provider, wanted.model)
+        columns["context_window"] = default_context_window(wanted.provider, wanted.model, wanted.kind)
     return columns
 
 

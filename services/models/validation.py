@@ -1,7 +1,6 @@
 """What a model record must hold to, beyond the form of the request."""
 
 from collections.abc import Iterable
-from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -11,7 +10,7 @@ from services.models.schemas import ModelIn
 from shared.database.session import WriteSession
 from shared.database.tables.models import Model
 from shared.llm.client import LanguageModels
-from shared.llm.settings import API_KEY, SETTINGS, Provider, ProviderSettings, base_url_of
+from shared.llm.settings import API_KEY, KINDS, SETTINGS, ModelKind, Provider, ProviderSettings, base_url_of
 from shared.net.policy import UrlRefused, parse_url
 from shared.web.errors import ErrorDetail, validation_message
 
@@ -21,8 +20,12 @@ async def check(
 ) -> ProviderSettings:
     """The settings, read by the provider's schema. Raises `ModelInvalid` with all that is wrong."""
     settings = read_settings(wanted)
-    problems = [*_key_problems(wanted, settings, current), *_url_problems(models, settings)]
-    problems += await _fallback_problems(session, settings, current)
+    problems = [
+        *_kind_problems(wanted),
+        *_key_problems(wanted, settings, current),
+        *_url_problems(models, settings),
+        *await _fallback_problems(session, wanted.kind, settings, current),
+    ]
     if problems:
         raise ModelInvalid(details=problems)
     return settings
@@ -41,6 +44,26 @@ def read_settings(wanted: ModelIn) -> ProviderSettings:
 
 def _field(location: Iterable[int | str]) -> str:
     return ".".join(["settings", *map(str, location)])
+
+
+def vectors_of(current: Model) -> tuple[object, ...]:
+    """What an embedding model's vectors depend on: change it, and they say something else."""
+    provider = Provider(current.provider)
+    settings = SETTINGS[provider].model_validate(current.settings)
+    return (provider, current.model, getattr(settings, "dimensions", None))
+
+
+def vectors_wanted(wanted: ModelIn, settings: ProviderSettings) -> tuple[object, ...]:
+    return (wanted.provider, wanted.model, getattr(settings, "dimensions", None))
+
+
+def _kind_problems(wanted: ModelIn) -> Iterable[ErrorDetail]:
+    offered = KINDS[wanted.provider]
+    if wanted.kind not in offered:
+        message = f"this provider has models of these kinds here: {', '.join(offered)}"
+        yield ErrorDetail(field="kind", message=message, code="kind_not_offered")
+    if wanted.is_default and wanted.kind is not ModelKind.CHAT:
+        yield ErrorDetail(field="is_default", message="only a chat model can be the default", code="model_kind_wrong")
 
 
 def _key_problems(wanted: ModelIn, settings: ProviderSettings, current: Model | None) -> Iterable[ErrorDetail]:
@@ -77,12 +100,22 @@ def _url_problems(models: LanguageModels, settings: ProviderSettings) -> Iterabl
 
 
 async def _fallback_problems(
-    session: WriteSession, settings: ProviderSettings, current: Model | None
+    session: WriteSession, kind: ModelKind, settings: ProviderSettings, current: Model | None
 ) -> list[ErrorDetail]:
     wanted = settings.fallback_model_ids
-    known: set[UUID] = await repository.existing(session, wanted) if wanted else set()
+    if wanted and kind is not ModelKind.CHAT:
+        # Vectors and scores of two models cannot be compared.
+        message = "only a chat model can have others in its place"
+        return [ErrorDetail(field="settings.fallback_model_ids", message=message, code="model_kind_wrong")]
+    known = await repository.kinds(session, wanted) if wanted else {}
     if current is not None:
-        known.discard(current.id)
-    unknown = [position for position, model_id in enumerate(wanted) if model_id not in known]
-    fields = [f"settings.fallback_model_ids.{position}" for position in unknown]
-    return [ErrorDetail(field=field, message="there is no such other model", code="unknown_model") for field in fields]
+        known.pop(current.id, None)
+    problems: list[ErrorDetail] = []
+    for position, model_id in enumerate(wanted):
+        field = f"settings.fallback_model_ids.{position}"
+        if model_id not in known:
+            problems.append(ErrorDetail(field=field, message="there is no such other model", code="unknown_model"))
+        elif known[model_id] != ModelKind.CHAT:
+            message = f"it is of kind {known[model_id]}, and a chat model is needed"
+            problems.append(ErrorDetail(field=field, message=message, code="model_kind_wrong"))
+    return problems

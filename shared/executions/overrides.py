@@ -1,6 +1,7 @@
 """What a fork changes in the snapshot that it runs on, checked as a new submission would be."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -52,7 +53,7 @@ async def changed_snapshot(
     pool = await read_pool(session, graph)
     now = parts_of(pool)
     team: JsonObject = {**now["agents"], **_with_agents(spec["agents"], agents)}
-    models = await _models(session, {*pool.models, *(UUID(each["model_id"]) for each in team.values())})
+    models = await _models(session, pool.models.keys(), {UUID(each["model_id"]) for each in team.values()})
     _require_models(agents, models)
     refuse(WorkflowInvalid, validated(graph, _references(pool.references(), team, models)))
     children = await read_children(
@@ -84,9 +85,13 @@ def _references(references: References, team: JsonObject, models: Mapping[UUID, 
     return replace(references, agents=known, models=models.keys())
 
 
-async def _models(session: ReadSession, ids: set[UUID]) -> dict[UUID, JsonObject]:
-    """Those that the tenant has."""
-    rows = (await session.execute(select(Model.id, Model.name, Model.provider).where(Model.id.in_(ids)))).all()
+async def _models(
+    session: ReadSession, of_nodes: AbstractSet[UUID], of_agents: AbstractSet[UUID]
+) -> dict[UUID, JsonObject]:
+    """Those that the tenant has. What an agent runs on is a chat model."""
+    for_agents = Model.id.in_(of_agents) & (Model.kind == "chat")
+    statement = select(Model.id, Model.name, Model.provider).where(Model.id.in_(of_nodes) | for_agents)
+    rows = (await session.execute(statement)).all()
     return {id_: {"name": name, "provider": provider} for id_, name, provider in rows}
 
 

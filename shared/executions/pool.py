@@ -63,6 +63,7 @@ class Pool:
         return References(
             agents={agent.id: agent.model_id for agent in self.agents.values()},
             models=self.models.keys(),
+            model_kinds={model.id: model.kind for model in self.models.values() if model.kind != "chat"},
             knowledge_bases=self.knowledge_bases.keys(),
             connections=self.connections.keys(),
             # A node has no knowledge bases: there is a type of node for that.

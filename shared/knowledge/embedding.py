@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from shared.database.session import Scope
+from sqlalchemy import select
+
+from shared.database.session import Scope, WriteSession
+from shared.database.tables.models import Model
 from shared.knowledge.errors import EmbeddingModelGone, EmbeddingModelMissing
+from shared.llm.config import ModelConfig
+from shared.llm.refusals import ModelGone, ModelKindWrong
+from shared.llm.settings import ModelKind
+from shared.llm.tenant import TenantModels
+from shared.llm.tokens import approximate_tokens
 from shared.llm.types import Embedded
 
 if TYPE_CHECKING:
@@ -55,17 +63,54 @@ class BuiltInEmbedder:
         return self._inner.count_tokens(texts)
 
 
+class TenantEmbedder:
+    """An embedding model of the tenant's. Its tokenizer is not here: tokens are guessed, more rather than fewer, so
+    that what is cut to `max_tokens` fits. Spend is held against the tenant's budgets and on record, but for
+    `Embedders` that were opened without accounts.
+    """
+
+    def __init__(self, models: TenantModels, scope: Scope, config: ModelConfig) -> None:
+        self.name = config.name
+        self.max_tokens = config.context_window
+        self._models = models
+        self._scope = scope
+        self._config = config
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Raises `BudgetExceeded`, `ProviderRefused`, `ProviderUnavailable`: see `shared/llm/refusals.py`."""
+        return await self._models.embed(self._scope, self._config, texts, "embedding")
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [approximate_tokens(text) for text in texts]
+
+
 class Embedders:
     """One per process."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, models: TenantModels) -> None:
         self._built_in = BuiltInEmbedder(cache)
+        self._models = models
 
     async def of(self, scope: Scope, model_id: UUID | None) -> TextEmbedder:
-        """The tenant's embedding model; None is the built-in one. Raises `EmbeddingModelGone`."""
+        """The tenant's embedding model; None is the built-in one. Raises `EmbeddingModelGone`, also of a model that is
+        of another kind, and `ModelKeyUnreadable`."""
         if model_id is None:
             return self._built_in
+        try:
+            config = await self._models.config(scope, model_id, ModelKind.EMBEDDING)
+        except (ModelGone, ModelKindWrong) as error:
+            raise EmbeddingModelGone from error
+        return TenantEmbedder(self._models, scope, config)
+
+
+async def hold_embedding_model(session: WriteSession, model_id: UUID) -> Model:
+    """The model, which can neither be deleted nor become another until this transaction ends: for whoever makes an
+    index of it. Raises `EmbeddingModelGone`."""
+    statement = select(Model).where(Model.id == model_id).with_for_update(read=True)
+    model = await session.scalar(statement)
+    if model is None or model.kind != ModelKind.EMBEDDING:
         raise EmbeddingModelGone
+    return model
 
 
 class ChunkEmbedder:

@@ -15,7 +15,9 @@ from shared.events.hub import Hub
 from shared.kit.settings import Settings
 from shared.knowledge.embedding import Embedders
 from shared.knowledge.index import VectorIndex
+from shared.llm.accounts import Accounts
 from shared.llm.client import LanguageModels
+from shared.llm.tenant import TenantModels
 from shared.net.policy import EgressPolicy
 from shared.security.encryption import Cipher
 from shared.tasks.doorbell import Doorbell
@@ -37,6 +39,7 @@ class Resources:
     hub: Hub
     vectors: VectorIndex
     models: LanguageModels
+    tenant_models: TenantModels
     embedders: Embedders
     outbound: Outbound
 
@@ -57,6 +60,7 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
     hub = Hub(broker_url)
     vectors = VectorIndex(settings.chroma_url)
     models = LanguageModels.from_settings(settings)
+    tenant_models = TenantModels(database, cipher, models, Accounts(database))
     outbound = Outbound(database, cipher, EgressPolicy.from_setting(settings.allowed_hosts))
     try:
         yield Resources(
@@ -72,7 +76,8 @@ async def open_resources(settings: Settings) -> AsyncGenerator[Resources]:
             hub=hub,
             vectors=vectors,
             models=models,
-            embedders=Embedders(settings.cache),
+            tenant_models=tenant_models,
+            embedders=Embedders(settings.cache, tenant_models),
             outbound=outbound,
         )
     finally:

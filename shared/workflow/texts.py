@@ -47,9 +47,10 @@ class Syntax(_InSchema):
 
 @dataclass(frozen=True, slots=True)
 class Refers(_InSchema):
-    """The id of something of the tenant's, or the name of a tool."""
+    """The id of something of the tenant's, or the name of a tool. A model has to be of one of `model_kinds`."""
 
     kind: Literal["agent", "model", "knowledge_base", "connection", "tool", "workflow"]
+    model_kinds: tuple[str, ...] = ("chat",)
 
     def told(self) -> tuple[str, str]:
         return "x-refers-to", self.kind
@@ -81,6 +82,8 @@ InnerCel = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EXPRESS
 TemplateText = Annotated[str, StringConstraints(max_length=MAX_TEMPLATE), Syntax("template")]
 AgentId = Annotated[UUID, Refers("agent")]
 ModelId = Annotated[UUID, Refers("model")]
+# Ranks passages: a model made for it, or one that is told to.
+RankingModelId = Annotated[UUID, Refers("model", ("rerank", "chat"))]
 KnowledgeBaseId = Annotated[UUID, Refers("knowledge_base")]
 ConnectionId = Annotated[UUID, Refers("connection")]
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=64), Refers("tool")]

@@ -33,10 +33,12 @@ MAX_PROBLEMS = 200
 @dataclass(frozen=True, slots=True)
 class References:
     """What of the tenant's a graph may refer to. `agents` gives each agent's model, if it has one; `tools` are those
-    that a node can use, and `missing_tools` the ones that an agent was given and that are gone."""
+    that a node can use, and `missing_tools` the ones that an agent was given and that are gone. `model_kinds` has the
+    kinds of models that are no chat models."""
 
     agents: Mapping[UUID, UUID | None] = field(default_factory=dict[UUID, "UUID | None"])
     models: AbstractSet[UUID] = frozenset()
+    model_kinds: Mapping[UUID, str] = field(default_factory=dict[UUID, str])
     knowledge_bases: AbstractSet[UUID] = frozenset()
     connections: AbstractSet[UUID] = frozenset()
     tools: AbstractSet[str] = frozenset()
@@ -157,8 +159,8 @@ class _Validation:
                 yield from self._check_text(each.value, kind, place, level.before(node.id))
             case Refers(kind="workflow"):
                 pass
-            case Refers(kind=kind):
-                yield from self._check_reference(node, kind, each)
+            case Refers():
+                yield from self._check_reference(node, each.mark, each)
             case PythonMark():
                 self._charge(len(each.value))
                 for complaint in check_python(each.value):
@@ -171,7 +173,8 @@ class _Validation:
                         "schema_invalid", f"node {node.id!r}, {each.field}: {complaint}", node=node.id, field=each.field
                     )
 
-    def _check_reference(self, node: Node, kind: str, each: Marked) -> Iterator[Problem]:
+    def _check_reference(self, node: Node, mark: Refers, each: Marked) -> Iterator[Problem]:
+        kind = mark.kind
         known: Mapping[str, AbstractSet[Any]] = {
             "agent": self._references.agents.keys(),
             "model": self._references.models,
@@ -184,6 +187,8 @@ class _Validation:
         if each.value not in known[kind]:
             message = f"{place}: there is no {named} {each.value}: choose one that exists"
             yield error(f"{kind}_unknown", message, node=node.id, field=each.field)
+        elif kind == "model":
+            yield from self._check_kind(each.value, mark.model_kinds, place, node.id, each.field)
         elif kind == "agent":
             yield from self._check_model_of(each.value, place, node.id, each.field)
             for tool in self._references.missing_tools.get(each.value, ()):
@@ -197,6 +202,14 @@ class _Validation:
         elif model not in self._references.models:
             message = f"{place}: the agent's model {model} does not exist: give the agent another"
             yield error("model_missing", message, node=node, field=field_)
+        else:
+            yield from self._check_kind(model, ("chat",), f"{place}: of the agent", node, field_)
+
+    def _check_kind(self, model: UUID, wanted: Sequence[str], place: str, node: str, field_: str) -> Iterator[Problem]:
+        kind = self._references.model_kinds.get(model, "chat")
+        if kind not in wanted:
+            message = f"{place}: model {model} is of kind {kind}: choose one of kind {' or '.join(wanted)}"
+            yield error("model_kind_wrong", message, node=node, field=field_)
 
     # --- edges --------------------------------------------------------------------------------------------
 

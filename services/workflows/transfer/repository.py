@@ -7,14 +7,20 @@ from shared.database.session import ReadSession
 from shared.database.tables.knowledge import KnowledgeBase
 from shared.database.tables.models import Model
 from shared.database.tables.tools import Connection, Tool
+from shared.llm.settings import ModelKind
 
 _MOST_MODELS = 1000
 _MOST_TOOLS = 1000
 
 
 async def list_models(session: ReadSession) -> Sequence[Model]:
-    """The default first, then the oldest."""
-    statement = select(Model).order_by(Model.is_default.desc(), Model.id).limit(_MOST_MODELS)
+    """Those that agents can have: the default first, then the oldest."""
+    statement = (
+        select(Model)
+        .where(Model.kind == ModelKind.CHAT)
+        .order_by(Model.is_default.desc(), Model.id)
+        .limit(_MOST_MODELS)
+    )
     return (await session.scalars(statement)).all()
 
 
