@@ -107,7 +107,7 @@ def test_word_paragraphs_headings_lists_and_tables_in_reading_order() -> None:
         )
     )
 
-    assert found.text == "Handbook\n\nRepairs\n\nWe repair.\n\n- gauges\n- clocks\n\nPart | Price\n\nCosts"
+    assert found.text == "Handbook\n\nRepairs\n\nWe repair.\n\n- gauges\n- clocks\n\n| Part | Price |\n\nCosts"
     assert [(heading.level, heading.title) for heading in found.headings] == [
         (0, "Handbook"),
         (1, "Repairs"),

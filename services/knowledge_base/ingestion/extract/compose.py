@@ -44,8 +44,17 @@ class Composer:
         if self._builder.length:
             self._builder.add(self._gap)
         self._gap = ""
-        if len(self._pages) < self._limits.pages:
-            self._pages.append(self._builder.length)
+        self._mark_page()
+
+    def carry_on(self, text: str) -> None:
+        """The last block goes on, on a new page."""
+        self._mark_page()
+        self._builder.add(clean(text))
+
+    @property
+    def title(self) -> str | None:
+        """What is written as the title of the whole."""
+        return next((heading.title for heading in self._headings if heading.level == 0), None)
 
     def block(self, text: str, *, item: bool = False) -> int | None:
         """A paragraph; items of a list stand right below each other. The offset, or None if there is nothing in it."""
@@ -85,6 +94,10 @@ class Composer:
             title=title,
             dated_at=dated_at,
         )
+
+    def _mark_page(self) -> None:
+        if len(self._pages) < self._limits.pages:
+            self._pages.append(self._builder.length)
 
     def _add(self, text: str, item: bool) -> int:
         if self._gap:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from services.knowledge_base.ingestion.extract.clean import clean
 from services.knowledge_base.ingestion.extract.compose import one_line
-from services.knowledge_base.ingestion.extract.office.xml import MC, A, Element, local
+from services.knowledge_base.ingestion.extract.office.formula import latex
+from services.knowledge_base.ingestion.extract.office.xml import MC, A, Element, M, local
 
 DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
-_MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _INDENT = "  "
 _DEEPEST = 8
 
@@ -79,8 +79,10 @@ def _has_text(element: Element) -> bool:
 
 def _pieces(parent: Element) -> Iterator[str]:
     for child in choices(parent):
-        if child.tag in (A + "t", _MATH_TEXT):
+        if child.tag == A + "t":
             yield child.text or ""
+        elif child.tag == M + "oMath":
+            yield f"${latex(child)}$"
         elif child.tag == A + "br":
             yield "\n"
         elif child.tag not in (A + "pPr", A + "rPr", A + "endParaRPr"):

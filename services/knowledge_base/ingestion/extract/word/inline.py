@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from services.knowledge_base.ingestion.extract.word.xml import MC, W14, C, Element, M, R, W
+from services.knowledge_base.ingestion.extract.office.drawing import DIAGRAM
+from services.knowledge_base.ingestion.extract.office.formula import latex
+from services.knowledge_base.ingestion.extract.office.xml import MC, C, Element, M, R
+from services.knowledge_base.ingestion.extract.word.xml import W14, W
 
 PAGE_BREAK = W + "lastRenderedPageBreak"
-_TEXT = frozenset({W + "t", M + "t"})
 _CHARACTERS = {W + "tab": "\t", W + "br": "\n", W + "cr": "\n", W + "ptab": "\t", W + "noBreakHyphen": "-"}
 # `Fallback` repeats its `Choice` for old readers; `rt` is the reading printed above a word.
 _LEFT_OUT = frozenset(
@@ -15,7 +17,16 @@ _LEFT_OUT = frozenset(
         MC + "Fallback",
     }
 )
-_SCRIPTS = {M + "sup": "^", M + "sub": "_", M + "den": "/"}
+_ON = ("1", "true", "on")
+# Letters of symbol fonts that stand for something: check boxes, marks, arrows.
+_SYMBOLS = {
+    **dict.fromkeys(("F0FE", "F0FD", "F078", "F054", "F053", "F052"), "[x]"),
+    **dict.fromkeys(("F0A8", "F06F", "F071", "F0A3", "F030"), "[ ]"),
+    **dict.fromkeys(("F0FC", "F050"), "\u2713"),
+    "F0E0": "\u2192",
+    "F0DF": "\u2190",
+    "F0B7": "\u2022",
+}
 
 
 @dataclass(slots=True)
@@ -25,11 +36,12 @@ class Inline:
     segments: list[list[str]] = field(default_factory=lambda: [[]])
     boxes: list[Element] = field(default_factory=list[Element])
     charts: list[str] = field(default_factory=list[str])
+    diagrams: list[str] = field(default_factory=list[str])
     notes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     @property
     def has_attachments(self) -> bool:
-        return bool(self.boxes or self.charts or self.notes)
+        return bool(self.boxes or self.charts or self.diagrams or self.notes)
 
     def text(self) -> Iterator[str]:
         return ("".join(segment) for segment in self.segments)
@@ -44,7 +56,7 @@ def read_inline(paragraph: Element) -> Inline:
 def _walk(parent: Element, inline: Inline) -> None:
     for child in parent:
         tag = child.tag
-        if tag in _TEXT:
+        if tag == W + "t":
             inline.segments[-1].append(child.text or "")
         elif tag in _CHARACTERS:
             inline.segments[-1].append(_CHARACTERS[tag])
@@ -73,24 +85,28 @@ def _note(kind: str) -> Callable[[Element, Inline], None]:
     return remember
 
 
-def _script(element: Element, inline: Inline) -> None:
-    """Formulas are written on one line: a/b, a^(b+c), a_b."""
-    inside = Inline()
-    _walk(element, inside)
-    text = "".join(inside.text())
-    inline.segments[-1].append(_SCRIPTS[element.tag] + (f"({text})" if len(text) > 1 else text))
+def _diagram(element: Element, inline: Inline) -> None:
+    inline.diagrams.append(element.get(R + "dm", ""))
 
 
-def _operator(element: Element, inline: Inline) -> None:
-    """A sum, product or integral; Word leaves the integral's sign out."""
-    sign = element.find(f"{M}naryPr/{M}chr")
-    inline.segments[-1].append("\u222b" if sign is None else sign.get(M + "val", ""))
-    _walk(element, inline)
+def _run(element: Element, inline: Inline) -> None:
+    hidden = element.find(f"{W}rPr/{W}vanish")
+    if hidden is None or hidden.get(W + "val", "1") not in _ON:
+        _walk(element, inline)
 
 
-def _function(element: Element, inline: Inline) -> None:
-    _walk(element, inline)
-    inline.segments[-1].append(" ")
+def _symbol(element: Element, inline: Inline) -> None:
+    inline.segments[-1].append(_SYMBOLS.get(element.get(W + "char", "").upper(), ""))
+
+
+def _formula(element: Element, inline: Inline) -> None:
+    text = latex(element)
+    inline.segments[-1].append(f"${text}$" if text else "")
+
+
+def _formula_apart(element: Element, inline: Inline) -> None:
+    text = " ".join(filter(None, (latex(formula) for formula in element.findall(M + "oMath"))))
+    inline.segments[-1].append(f"$${text}$$" if text else "")
 
 
 def _control(element: Element, inline: Inline) -> None:
@@ -100,14 +116,18 @@ def _control(element: Element, inline: Inline) -> None:
         _walk(element, inline)
         return
     checked = checkbox.find(W14 + "checked")
-    on = checked is not None and checked.get(W14 + "val") in ("1", "true", "on")
-    inline.segments[-1].append("[x]" if on else "[ ]")
+    _box_of(checked is not None and checked.get(W14 + "val", "") in _ON, inline)
 
 
-def _brackets(element: Element, inline: Inline) -> None:
-    inline.segments[-1].append("(")
-    _walk(element, inline)
-    inline.segments[-1].append(")")
+def _form_check_box(element: Element, inline: Inline) -> None:
+    """The check box of a form made with an older Word."""
+    state = element.find(W + "checked")
+    state = element.find(W + "default") if state is None else state
+    _box_of(state is not None and state.get(W + "val", "1") in _ON, inline)
+
+
+def _box_of(checked: bool, inline: Inline) -> None:
+    inline.segments[-1].append("[x]" if checked else "[ ]")
 
 
 _SPECIAL: dict[str, Callable[[Element, Inline], None]] = {
@@ -116,9 +136,12 @@ _SPECIAL: dict[str, Callable[[Element, Inline], None]] = {
     C + "chart": _chart,
     W + "footnoteReference": _note("footnote"),
     W + "endnoteReference": _note("endnote"),
-    M + "d": _brackets,
-    M + "nary": _operator,
-    M + "fName": _function,
+    W + "commentReference": _note("comment"),
+    W + "r": _run,
+    W + "sym": _symbol,
     W + "sdt": _control,
-    **dict.fromkeys(_SCRIPTS, _script),
+    W + "checkBox": _form_check_box,
+    DIAGRAM + "relIds": _diagram,
+    M + "oMath": _formula,
+    M + "oMathPara": _formula_apart,
 }

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from services.knowledge_base.ingestion.extract.word.xml import Element, W, value
+from services.knowledge_base.ingestion.extract.office.xml import Element
+from services.knowledge_base.ingestion.extract.word.xml import W, value
 
 _PLACE = re.compile(r"%(\d)")
 _ROMAN = (
@@ -75,16 +76,16 @@ class Numbering:
 
     def _read(self, root: Element) -> None:
         abstract = {
-            element.get(W + "abstractNumId"): _read_list(element) for element in root.findall(W + "abstractNum")
+            element.get(W + "abstractNumId", ""): _read_list(element) for element in root.findall(W + "abstractNum")
         }
         for number in root.findall(W + "num"):
-            identifier = number.get(W + "numId")
+            identifier = number.get(W + "numId", "")
             found = abstract.get(value(number, W + "abstractNumId"))
             if found is None:
                 continue
             self._lists[identifier] = found
             self._starts[identifier] = {
-                _integer(override.get(W + "ilvl"), 0): _integer(start, 1)
+                _integer(override.get(W + "ilvl", ""), 0): _integer(start, 1)
                 for override in number.findall(W + "lvlOverride")
                 if (start := value(override, W + "startOverride"))
             }
@@ -94,7 +95,7 @@ def _read_list(element: Element) -> _List:
     levels: dict[int, _Level] = {}
     styles: dict[str, int] = {}
     for level in element.findall(W + "lvl"):
-        index = _integer(level.get(W + "ilvl"), 0)
+        index = _integer(level.get(W + "ilvl", ""), 0)
         if not 0 <= index < _LEVELS:
             continue
         levels[index] = _Level(

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from services.knowledge_base.ingestion.extract.word.xml import Element, W, value
+from services.knowledge_base.ingestion.extract.office.xml import Element
+from services.knowledge_base.ingestion.extract.word.xml import W, value
 
 _HEADING_NAME = re.compile(r"heading (\d)$", re.I)
 _TITLE_LEVEL = 0
@@ -27,8 +28,9 @@ _PLAIN = ParagraphStyle()
 
 
 class Styles:
-    def __init__(self, root: Element) -> None:
-        self._by_id = {style.get(W + "styleId"): style for style in root.findall(W + "style")}
+    def __init__(self, root: Element | None) -> None:
+        styles = [] if root is None else root.findall(W + "style")
+        self._by_id = {style.get(W + "styleId", ""): style for style in styles}
         self._inherited: dict[str, ParagraphStyle] = {}
 
     def of(self, paragraph: Element) -> ParagraphStyle:
@@ -76,7 +78,7 @@ def _merge(properties: Element, style: ParagraphStyle) -> ParagraphStyle:
     number = numbering.find(W + "numId")
     level = value(numbering, W + "ilvl")
     if number is not None:
-        identifier = number.get(W + "val")
+        identifier = number.get(W + "val", "")
         style = replace(style, number="" if identifier == "0" else identifier)
     if level.isdigit():
         style = replace(style, list_level=min(int(level), _DEEPEST_LIST_LEVEL))
