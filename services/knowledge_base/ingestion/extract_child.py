@@ -1,125 +1,228 @@
-"""The process in which one document is read: `python -m services.knowledge_base.ingestion.extract_child`.
+"""The processes in which documents are read: `python -m services.knowledge_base.ingestion.extract_child`.
 
-Standard input: one line of JSON, the order (name, size, limits), then the document. Standard output: one line of
-JSON. Then the process waits to be killed together with whatever it may have started. It bounds its memory and
-processor time before it looks at the document, and gives up files and network before it reads it.
+One process imports all readers and then only makes copies of itself, one for each document. It is given, on the
+socket that is its standard input, three files a document: the document, a socket to talk with, and one that says
+how it ended. It never looks at a document or an order itself. A copy bounds itself, reads its order (a line of JSON),
+gives up all it does not need, and only then looks at its document. Closing the third file has the copy killed.
 """
 
 import contextlib
-import ctypes
+import gc
 import io
-import json  # not orjson: it brings with it a quarter of what this process costs
+import json  # not orjson: a parser of Python's own is good enough for an order
 import os
 import resource
+import select
 import signal
+import socket
+import struct
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from services.knowledge_base.ingestion.extract import read
-from services.knowledge_base.ingestion.extract.model import (
-    ContentLimits,
-    Extracted,
-    ExtractionCode,
-    ExtractionError,
-    Source,
-)
+from services.knowledge_base.ingestion.confine import Cage, bound, die_with_parent, leave_network
+from services.knowledge_base.ingestion.extract.model import ExtractionCode, ExtractionError
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
+_ROOT = Path(__file__).resolve().parents[3]
 _USED_UP = 0.75
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
+_IDLE = 300.0
+_ORDER_BYTES = 65_536
+
+Order = dict[str, Any]
+Job = Callable[[Order, BinaryIO, BinaryIO], None]
+"""Reads a document as ordered and writes the answer; raises `ExtractionError`, or anything (= damaged)."""
 
 
-def main() -> None:
-    answer_fd = os.dup(1)
-    os.dup2(2, 1)  # what a library prints must not get into the answer
-    order: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    _bound(order["memory_bytes"], order["cpu_seconds"])
-    answer = _answer(sys.stdin.buffer.read(order["size"]), order["name"], ContentLimits(**order["content"]))
-    with contextlib.suppress(BrokenPipeError), os.fdopen(answer_fd, "wb") as pipe:
-        pipe.write(answer + b"\n")
-    sys.stdin.buffer.read()  # ends when the parent kills us, or dies
+def serve(jobs: Mapping[str, Job]) -> None:
+    """Until the parent is gone, or asks for nothing for a while."""
+    leave_network()
+    cage = Cage.around(_libraries())
+    gc.collect()
+    gc.freeze()  # what is there already is shared with all copies as long as nobody touches it
+    _Family(jobs, cage).run()
 
 
-def _bound(memory_bytes: int, cpu_seconds: int) -> None:
-    _limit(resource.RLIMIT_AS, memory_bytes, memory_bytes)
-    _limit(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1)
-    _limit(resource.RLIMIT_CORE, 0, 0)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _libraries() -> list[Path]:
+    """Where code is imported from, and nothing beside it: our root holds settings too."""
+    paths = [Path(path) for path in sys.path if path]
+    paths += [Path(sys.prefix) / "lib", Path(sys.base_prefix) / "lib", Path("/usr/share/zoneinfo")]
+    paths += [Path(path) for path in ("/lib", "/lib64", "/usr/lib", "/usr/lib64")]
+    return [path for path in paths if path != _ROOT] + [_ROOT / "services", _ROOT / "shared"]
 
 
-def _isolate() -> None:
-    """After the reader is imported, which opens files and may write their bytecode, and before it runs."""
-    _limit(resource.RLIMIT_FSIZE, 0, 0)
-    _limit(resource.RLIMIT_NOFILE, 64, 64)
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        # Refused in some containers: there the network stays, but nothing in a document makes a reader use it.
-        if libc.unshare(_CLONE_NEWNET) != 0:
-            libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+@dataclass(slots=True)
+class _Family:
+    jobs: Mapping[str, Job]
+    cage: Cage
+    parent: socket.socket = field(default_factory=lambda: socket.socket(fileno=os.dup(0)))
+    children: dict[int, socket.socket] = field(default_factory=dict[int, socket.socket])
+
+    def run(self) -> None:
+        bell, ringer = _bell()
+        signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _heed)
+        leaving = False
+        while not leaving or self.children:
+            watched = [bell, *self.children.values(), *(() if leaving else (self.parent,))]
+            ready, _, _ = select.select(watched, [], [], None if self.children else _IDLE)
+            if bell in ready:
+                os.read(bell, 4096)
+            for pid, status in self.children.items():
+                if status in ready:  # nothing is ever said there: the parent has hung up
+                    _kill(pid)
+            self._bury()
+            if not ready:
+                self.parent.shutdown(socket.SHUT_RD)  # from now on it finds us gone; what it said before is heard
+            if (self.parent in ready or not ready) and not self._born():
+                leaving = True
+                if ready:
+                    self._kill_all()
+
+    def _kill_all(self) -> None:
+        for pid in self.children:
+            _kill(pid)
+
+    def _born(self) -> bool:
+        """Whether there still is a parent."""
+        said, files, _, _ = socket.recv_fds(self.parent, 1, 3)
+        if not said:
+            return False
+        document, talk, status = files
+        pid = os.fork()
+        if pid == 0:
+            _live(self.jobs, self.cage, document, talk)
+        os.close(document)
+        os.close(talk)
+        self.children[pid] = socket.socket(fileno=status)
+        return True
+
+    def _bury(self) -> None:
+        while self.children:
+            # What it may have started is killed while its number is still its own.
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return
+            _kill(ended.si_pid)
+            _, status = os.waitpid(ended.si_pid, 0)
+            with self.children.pop(ended.si_pid) as told, contextlib.suppress(OSError):
+                told.send(struct.pack("=i", os.waitstatus_to_exitcode(status)))
 
 
-def _limit(kind: int, soft: int, hard: int) -> None:
+def _heed(number: int, frame: object) -> None:
+    """The bell is rung; there is nothing else to be done."""
+
+
+def _bell() -> tuple[int, int]:
+    bell, ringer = os.pipe()
+    os.set_blocking(bell, False)
+    os.set_blocking(ringer, False)
+    return bell, ringer
+
+
+def _kill(pid: int) -> None:
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def _live(jobs: Mapping[str, Job], cage: Cage, document: int, talk: int) -> None:
+    """All of a copy's life."""
     try:
-        resource.setrlimit(kind, (soft, hard))
-    except (ValueError, OSError):
-        if sys.platform == "linux":  # elsewhere some limits do not exist; the parent's clock still runs
-            raise
+        os.setsid()
+        die_with_parent()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # The rest is the family's: sockets of others, and the one by which copies are asked for.
+        files = [os.dup(file) for file in (document, talk, cage.files) if file >= 0]
+        _keep(files)
+        order, answer = _order(files[1]), os.fdopen(files[1], "wb")
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+            score.write("1000")  # when memory is short, we are the first to go
+        status = _open_status()
+        bound(order["memory_bytes"], order["cpu_seconds"])
+        Cage(files[2] if cage.files >= 0 else -1).enter()
+        with contextlib.suppress(BrokenPipeError):
+            _work(jobs[order["job"]], order, os.fdopen(files[0], "rb"), answer, status)
+            answer.flush()
+    except BaseException:  # noqa: BLE001 - a copy must never go on as the family
+        os._exit(1)
+    os._exit(0)
 
 
-def _answer(data: bytes, name: str, limits: ContentLimits) -> bytes:
+def _keep(files: list[int]) -> None:
+    """The files the process keeps, all three standard ones being nothing."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    begin = 3
+    for file in sorted(files):
+        os.closerange(begin, file)
+        begin = file + 1
+    os.closerange(begin, os.sysconf("SC_OPEN_MAX") if sys.platform != "linux" else 65_536)
+
+
+def _order(talk: int) -> Order:
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        piece = os.read(talk, _ORDER_BYTES)
+        if not piece:
+            os._exit(0)
+        line += piece
+    return json.loads(line)
+
+
+def _work(job: Job, order: Order, document: BinaryIO, answer: BinaryIO, status: BinaryIO | None) -> None:
     try:
-        return _encoded(_read(data, name, limits))
-    except MemoryError:
-        return _encoded(_failure(ExtractionCode.TOO_HEAVY, "The document needs too much memory to be read."))
-
-
-def _read(data: bytes, name: str, limits: ContentLimits) -> dict[str, Any]:
-    try:
-        source = Source(io.BytesIO(data), name)
-        _isolate()
-        return {"document": _as_json(read(source, limits))}
+        job(order, document, answer)
     except ExtractionError as error:
-        return _failure(error.code, error.message)
-    except (MemoryError, ImportError):
+        _fail(answer, error.code, error.message)
+    except MemoryError:
+        _too_heavy(answer)
+    except ImportError:
+        os._exit(1)  # not the document's fault
+    except BrokenPipeError:
         raise
-    except Exception as error:  # whatever a reader stumbles over is the document's fault
-        if _memory_is_used_up():  # libxml2 calls it a syntax error
-            raise MemoryError from error
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        return _failure(ExtractionCode.DAMAGED, "The document could not be read: it is damaged.")
+    except Exception:  # noqa: BLE001 - whatever a reader stumbles over is the document's fault
+        if _memory_is_used_up(status):  # libxml2 calls it a syntax error
+            _too_heavy(answer)
+        else:
+            _fail(answer, ExtractionCode.DAMAGED, "The document could not be read: it is damaged.")
 
 
-def _memory_is_used_up() -> bool:
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+def _too_heavy(answer: BinaryIO) -> None:
+    _fail(answer, ExtractionCode.TOO_HEAVY, "The document needs too much memory to be read.")
+
+
+def _fail(answer: BinaryIO, code: ExtractionCode, message: str) -> None:
+    say(answer, {"error": {"code": code, "message": message}})
+
+
+def say(answer: BinaryIO, what: Mapping[str, Any]) -> None:
+    """One line of JSON."""
+    answer.write(json.dumps(what, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
+
+
+def _open_status() -> BinaryIO | None:
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmPeak"))
-    except (OSError, StopIteration):
+        return open("/proc/self/status", "rb", buffering=0)
+    except OSError:
+        return None
+
+
+def _memory_is_used_up(status: BinaryIO | None) -> bool:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if status is None:
         return False
+    lines = io.BytesIO(status.read()).readlines()
+    peak = next((int(line.split()[1]) * 1024 for line in lines if line.startswith(b"VmPeak")), 0)
     return peak > limit * _USED_UP
 
 
-def _encoded(answer: dict[str, Any]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _failure(code: ExtractionCode, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
-
-
-def _as_json(extracted: Extracted) -> dict[str, Any]:
-    return {
-        "format": extracted.format,
-        "text": extracted.text,
-        "pages": extracted.pages,
-        "headings": [[heading.level, heading.title, heading.start] for heading in extracted.headings],
-        "warnings": extracted.warnings,
-    }
-
-
 if __name__ == "__main__":
-    main()
+    from services.knowledge_base.ingestion.extract import import_readers
+    from services.knowledge_base.ingestion.reading import JOBS
+
+    import_readers()
+    serve(JOBS)
