@@ -25,6 +25,7 @@ class ExecutionKind(StrEnum):
     AGENT_JOB = "agent_job"
     INGESTION = "ingestion"
     REPLAY = "replay"
+    EVALUATION = "evaluation"  # of a knowledge base: questions are made, or measured
 
 
 class Origin(StrEnum):
@@ -58,6 +59,7 @@ class StepStatus(StrEnum):
 
 class CallKind(StrEnum):
     LLM = "llm"
+    EMBEDDING = "embedding"
     TOOL = "tool"
     KNOWLEDGE = "knowledge"
     HTTP = "http"

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, cast
 
-FaultKind = Literal["rate_limit", "error", "garbage", "truncate", "drop", "stall", "hang", "close"]
+FaultKind = Literal[
+    "rate_limit", "error", "garbage", "truncate", "drop", "stall", "hang", "close",
+    "wrong_count", "wrong_dimension", "nan", "zero",
+]  # fmt: skip
 FINAL_ANSWER = "final_answer"
 
 
@@ -23,6 +26,12 @@ class Fault:
     stall       half of the answer, then nothing more, connection open
     hang        nothing at all, connection open
     close       the connection is closed before any answer
+
+    Of embeddings and rankings alone:
+    wrong_count      the last one is missing
+    wrong_dimension  the first is one number shorter
+    nan              a number is NaN
+    zero             the first says nothing
     """
 
     kind: FaultKind
@@ -46,7 +55,7 @@ class Rule:
     times: int | None = None
     # the answer
     answer: str | None = None
-    data: Any = None  # answered as JSON text
+    data: Any = None  # answered as JSON text; the scores of a ranking
     tool_calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     reasoning: str = ""
     latency_ms: float | None = None
@@ -86,7 +95,7 @@ class ChatRequest:
         self.path = path
         self.body = body
         self.model: str = body.get("model") or ""
-        self.messages: list[dict[str, Any]] = body.get("messages") or []
+        self.messages: list[dict[str, Any]] = body.get("messages") or _as_messages(body)
         self.schema: dict[str, Any] | None = _response_schema(body)
         self.schema_tools = _tools_in(self.schema)
 
@@ -125,6 +134,7 @@ class Plan:
     chunks: int
     chunk_delay: float
     fault: Fault | None
+    data: Any = None
 
 
 class Script:
@@ -161,7 +171,16 @@ class Script:
             chunks=rule.chunks or self.chunks,
             chunk_delay=rule.chunk_delay_ms / 1000,
             fault=rule.fault,
+            data=rule.data,
         )
+
+
+def _as_messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The texts that are to be embedded or ranked, so that rules look at them as at a chat's."""
+    given = body.get("input") or []
+    texts = [given] if isinstance(given, str) else given
+    texts = [*texts, *([body["query"]] if "query" in body else []), *(body.get("documents") or [])]
+    return [{"role": "user", "content": str(text)} for text in texts]
 
 
 def _native_call(call: dict[str, Any], n: int, request: ChatRequest) -> dict[str, Any]:

@@ -10,6 +10,7 @@ POST /_reset    forgets rules, journal and counts (the journal file is truncated
 
 import asyncio
 import hashlib
+import json
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +58,8 @@ class FakeProvider:
                 return await self._counted(request, "chat")
             case "POST", "/v1/embeddings":
                 return await self._counted(request, "embeddings")
+            case "POST", "/v1/rerank":
+                return await self._counted(request, "rerank")
             case "GET", "/v1/models":
                 self.journal.add("models", request.headers, None)
                 return _json({"object": "list", "data": [{"id": "fake", "object": "model"}]})
@@ -106,8 +109,8 @@ class FakeProvider:
         streaming = bool(asked.body.get("stream"))
         if plan.fault and (refused := await _refuse(request, plan.fault, streaming)):
             return refused
-        if asked.path == "embeddings":
-            return _embeddings(asked)
+        if asked.path in ("embeddings", "rerank"):
+            return await _vectors(request, asked, plan)
         if streaming:
             return await _stream(request, asked, plan)
         body = orjson.dumps(_completion(asked, plan))
@@ -214,13 +217,48 @@ def _completion(asked: ChatRequest, plan: Plan) -> dict[str, Any]:
     return {**base, "choices": [choice], "usage": plan.usage}
 
 
-def _embeddings(asked: ChatRequest) -> web.Response:
-    given = asked.body.get("input") or []
-    texts = [given] if isinstance(given, str) else given
-    data = [{"object": "embedding", "index": n, "embedding": _vector(str(t))} for n, t in enumerate(texts)]
-    usage = {"prompt_tokens": sum(len(str(t)) // 4 + 1 for t in texts)}
-    body = {"object": "list", "data": data, "model": asked.model}
-    return _json({**body, "usage": {**usage, "total_tokens": usage["prompt_tokens"]}})
+async def _vectors(request: web.BaseRequest, asked: ChatRequest, plan: Plan) -> web.StreamResponse:
+    answer = _ranking(asked, plan) if asked.path == "rerank" else _embeddings(asked, plan)
+    # By hand: a NaN is no JSON, and a careless server sends it all the same.
+    body = json.dumps(answer).encode()
+    if plan.fault and plan.fault.kind in ("truncate", "drop", "stall"):
+        return await _half_body(request, body, plan.fault)
+    return web.Response(body=body, content_type="application/json")
+
+
+def _embeddings(asked: ChatRequest, plan: Plan) -> dict[str, Any]:
+    dimensions = asked.body.get("dimensions") or 384
+    vectors = [_vector(str(message["content"]), dimensions) for message in asked.messages]
+    match plan.fault and plan.fault.kind:
+        case "wrong_count":
+            vectors.pop()
+        case "wrong_dimension":
+            vectors[0].pop()
+        case "nan":
+            vectors[0][0] = float("nan")
+        case "zero":
+            vectors[0] = [0.0] * dimensions
+        case _:
+            pass
+    data = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+    return {"object": "list", "data": data, "model": asked.model, "usage": plan.usage}
+
+
+def _ranking(asked: ChatRequest, plan: Plan) -> dict[str, Any]:
+    """By the share of the query's words that a text has, or the scores of the rule; best first, as rankers answer."""
+    words = set(str(asked.body["query"]).lower().split())
+    texts = [set(str(text).lower().split()) for text in asked.body["documents"]]
+    scores: list[float] = plan.data or [len(words & text) / max(1, len(words)) for text in texts]
+    match plan.fault and plan.fault.kind:
+        case "wrong_count":
+            scores = scores[:-1]
+        case "nan" | "zero" | "wrong_dimension":
+            scores = [float("nan"), *scores[1:]]
+        case _:
+            pass
+    results = [{"index": n, "relevance_score": score} for n, score in enumerate(scores)]
+    results.sort(key=lambda result: -result["relevance_score"])
+    return {"model": asked.model, "results": results, "usage": plan.usage}
 
 
 def _vector(text: str, dimensions: int = 384) -> list[float]:
@@ -265,9 +303,9 @@ class FakeModelServer(FakeServer):
     def script(self, *rules: dict[str, Any], replace: bool = True) -> None:
         self.call("/_script", {"rules": list(rules), "replace": replace})
 
-    def fail(self, kind: str, times: int | None = None, **details: Any) -> None:
+    def fail(self, kind: str, times: int | None = None, path: str = "chat", **details: Any) -> None:
         """Mistreats the next `times` requests (all of them without it), then the rules go on as before."""
-        self.script({"fault": {"kind": kind, **details}, "times": times})
+        self.script({"fault": {"kind": kind, **details}, "times": times, "path": path})
 
     def journal(self, path: str | None = "chat") -> list[dict[str, Any]]:
         requests: list[dict[str, Any]] = self.call("/_journal")["requests"]

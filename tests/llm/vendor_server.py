@@ -22,6 +22,8 @@ class VendorServer:
     status: int = 200
     hang: bool = False
     compressed: bool = False
+    # What every text gets, if it is embeddings that are asked for.
+    embeddings: list[list[float]] | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -32,6 +34,8 @@ class VendorServer:
         if self.status != 200:
             error = {"error": {"type": "x", "message": "not today", "code": self.status, "status": "NO"}}
             return web.json_response(error, status=self.status, headers={"Retry-After": "0.2"})
+        if self.embeddings is not None:
+            return web.json_response(self._embedded(request.path))
         lines = self._lines(request.path, body)
         if self.cut:
             lines = lines[: len(lines) - 1 - len(lines) // 3]
@@ -54,6 +58,15 @@ class VendorServer:
             json.dumps({"model": body["model"], "created_at": "2026-01-01T00:00:00Z", **event}) + "\n"
             for event in self._ollama()
         ]
+
+    def _embedded(self, path: str) -> dict[str, Any]:
+        vectors = self.embeddings or []
+        if path.startswith("/v1beta/"):
+            return {"embeddings": [{"values": vector} for vector in vectors]}
+        if path.startswith("/api/"):
+            return {"model": "m", "embeddings": vectors, "prompt_eval_count": 11}
+        data = [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+        return {"data": data[::-1], "usage": {"prompt_tokens": 11, "total_tokens": 11}}
 
     def _halves(self) -> tuple[str, str]:
         middle = len(self.text) // 2

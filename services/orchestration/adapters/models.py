@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from shared.llm.client import LanguageModels
 from shared.llm.config import ModelConfig
 from shared.llm.errors import ProviderError
 from shared.llm.records import model_config
-from shared.llm.types import ChatReply, ChatRequest, Delta, Message, Tool, ToolCall
+from shared.llm.types import ChatReply, ChatRequest, Delta, Message, Tool, ToolCall, Usage
 from shared.security.encryption import CannotDecrypt, Cipher
 
 _MOST_RECORDS = 1000
@@ -77,6 +77,14 @@ class ProviderModels:
         except ProviderError as error:
             raise _failed(error, config) from error
         return _answered(reply)
+
+    async def embed(self, tenant_id: UUID, model_id: UUID, texts: Sequence[str]) -> ports.Embeddings:
+        config = await self._config(tenant_id, model_id)
+        try:
+            found = await self._models.embed(config, texts)
+        except ProviderError as error:
+            raise _failed(error, config) from error
+        return ports.Embeddings(found.vectors, _used(found.usage))
 
     async def _config(self, tenant_id: UUID, model_id: UUID) -> ModelConfig:
         key = (tenant_id, model_id)
@@ -139,12 +147,37 @@ def _message(message: ports.ChatMessage) -> Message:
 
 
 def _answered(reply: ChatReply) -> ports.ModelReply:
-    usage = reply.usage
     return ports.ModelReply(
         text=reply.text,
         tool_calls=tuple(ports.ToolCall(call.id, call.name, call.arguments) for call in reply.tool_calls),
         reasoning=reply.reasoning,
         data=reply.data,
-        usage=ports.Usage(usage.input_tokens, usage.output_tokens, usage.cost),
+        usage=_used(reply.usage),
         finish_reason=reply.finish_reason,
+    )
+
+
+def _used(usage: Usage) -> ports.Usage:
+    return ports.Usage(usage.input_tokens, usage.output_tokens, usage.cost)
+
+
+# --- for jobs, which speak in the words of `shared/llm` -----------------------------------------------------
+
+
+def model_request(model_id: UUID, request: ChatRequest) -> ports.ModelRequest:
+    """What a job asks offers no tools: nobody would run them."""
+    return ports.ModelRequest(
+        model_id=model_id,
+        messages=[ports.ChatMessage(message.role, message.content) for message in request.messages],
+        response_schema=request.response_schema,
+        temperature=request.temperature,
+        max_tokens=request.max_tokens,
+        stop=request.stop,
+    )
+
+
+def chat_reply(reply: ports.ModelReply) -> ChatReply:
+    usage = Usage(reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cost)
+    return ChatReply(
+        reply.text, reasoning=reply.reasoning, data=reply.data, usage=usage, finish_reason=reply.finish_reason
     )

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,12 @@ def estimate(request: ModelRequest, model: ModelInfo) -> Usage:
     answered = request.max_tokens or _ANSWER_TOKENS
     cost = (asked * model.input_price + answered * model.output_price) / _MILLION
     return Usage(asked, answered, cost)
+
+
+def estimate_texts(texts: Sequence[str], model: ModelInfo) -> Usage:
+    """What it may come to use to embed them."""
+    asked = sum(len(text) // _CHARACTERS_PER_TOKEN + 1 for text in texts)
+    return Usage(asked, 0, asked * model.input_price / _MILLION)
 
 
 def key(call: CallRecord) -> str:
@@ -80,7 +87,15 @@ class ExecutionBudget:
     The time is that in which a worker held the execution: waiting, for a person or in the queue, costs none.
     """
 
-    def __init__(self, state: ExecutionState, port: Budgets, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        state: ExecutionState,
+        port: Budgets,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        may_ask: bool = True,
+    ) -> None:
+        """`may_ask` is whether a call may wait for a person's word; else it is refused."""
         own = state.budget or {}
         workflow = state.spec.get("workflow_id")
         self._port = port
@@ -89,6 +104,7 @@ class ExecutionBudget:
         self._root_id = state.root_id or state.id
         self._workflow_id = None if workflow is None else UUID(workflow)
         self._own = any(own.get(name) is not None for name in ("tokens", "cost", "calls"))
+        self._may_ask = may_ask
         self._asks_a_person = own.get("on_exceeded") == "wait"
         self._time_ms: int | None = own.get("time_ms")
         for wait in state.waits:
@@ -109,6 +125,10 @@ class ExecutionBudget:
 
     async def reserve(self, call: CallRecord, expected: Usage, *, force: bool = False) -> Exceeded | None:
         """None when the call may be made. `force` says that a person has let it pass."""
+        exceeded = await self._exceeded(call, expected, force=force)
+        return exceeded if exceeded is None or self._may_ask else replace(exceeded, asks_a_person=False)
+
+    async def _exceeded(self, call: CallRecord, expected: Usage, *, force: bool) -> Exceeded | None:
         if self._recovers:
             await self._recover()
         if not force and (late := self._out_of_time()) is not None:

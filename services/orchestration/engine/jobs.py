@@ -1,14 +1,22 @@
 """Executions without a graph: a coroutine whose named steps are recorded, so that a resumed job repeats none."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from uuid import UUID
 
-from services.orchestration.engine.ending import Ending, EndSignal, Reason
+from services.orchestration.engine.context import ExecutionContext
+from services.orchestration.engine.ending import Ending, Reason
 from services.orchestration.engine.failures import error_object, unexpected
+from services.orchestration.engine.job_calls import JobCalls
+from services.orchestration.engine.journal import AttemptJournal, StepJournal
 from services.orchestration.engine.ports import (
     CallFailed,
+    CallRecord,
     ExecutionState,
+    ModelReply,
+    ModelRequest,
     StepAborted,
     StepFailed,
     StepRecord,
@@ -20,17 +28,24 @@ from shared.kit.json import Json, JsonObject
 
 STEP_TYPE = "job"
 
+# Of the step that the running code belongs to.
+_step_calls: ContextVar[JobCalls] = ContextVar("quarterdeck_job_calls")
+
 
 class JobSteps:
     """What a job is handed: what it was submitted with, and the way to make its work durable."""
 
-    def __init__(self, state: ExecutionState, recorder: StepRecorder) -> None:
+    def __init__(self, state: ExecutionState, context: ExecutionContext, recorder: StepRecorder) -> None:
         self.execution_id: UUID = state.id
         self.tenant_id: UUID = state.tenant_id
         self.spec: JsonObject = state.spec
         self.inputs: JsonObject = state.inputs
+        self._context = context
         self._recorder = recorder
         self._recorded = {record.node: record for record in state.steps}
+        self._calls: defaultdict[UUID, list[CallRecord]] = defaultdict(list)
+        for call in state.calls:
+            self._calls[call.step_id].append(call)
         self._seen: set[str] = set()
 
     async def step(self, name: str, run: Callable[[], Awaitable[Json]]) -> Json:
@@ -54,6 +69,20 @@ class JobSteps:
         await self._recorder.settle()
         return await self._run(record, run)
 
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """A model's answer, or what is on record of it. Raises `CallFailed`."""
+        return await self._of_step().complete(request)
+
+    async def embed(self, model_id: UUID, texts: Sequence[str]) -> list[list[float]]:
+        """Raises `CallFailed`."""
+        return await self._of_step().embed(model_id, texts)
+
+    def _of_step(self) -> JobCalls:
+        calls = _step_calls.get(None)
+        if calls is None:
+            raise RuntimeError("a job asks models within its steps: their calls are on record there")
+        return calls
+
     def log(self, level: str, message: str, **data: Json) -> None:
         self._recorder.log(level, message, data)
 
@@ -62,6 +91,11 @@ class JobSteps:
         self._recorder.log("info", stage, {"progress": {"stage": stage, "done": finished, "total": total}})
 
     async def _run(self, record: StepRecord, run: Callable[[], Awaitable[Json]]) -> Json:
+        journal = StepJournal(self._context, self._recorder, record.node, self._calls.pop(record.id, ())).attempt(
+            record
+        )
+        calls = JobCalls(journal)
+        token = _step_calls.set(calls)
         try:
             output = await run()
         except Exception as error:  # recorded, and raised as the one kind that a replay raises too
@@ -69,8 +103,14 @@ class JobSteps:
             told = error_object(
                 failure.code, failure.message, record.node, retryable=failure.retryable, details=failure.details
             )
+            if (key := _call_behind(error, journal)) is not None:
+                told["call"] = key
             self._recorder.fail(record, told)
             raise failure from error
+        finally:
+            _step_calls.reset(token)
+            journal.close()
+        calls.done()
         self._recorder.succeed(record, output)
         return output
 
@@ -79,10 +119,12 @@ JobHandler = Callable[[JobSteps], Awaitable[Json]]
 
 
 class JobRun:
-    def __init__(self, handler: JobHandler, state: ExecutionState, recorder: StepRecorder, signal: EndSignal) -> None:
+    def __init__(
+        self, handler: JobHandler, state: ExecutionState, context: ExecutionContext, recorder: StepRecorder
+    ) -> None:
         self._handler = handler
-        self._steps = JobSteps(state, recorder)
-        self._signal = signal
+        self._steps = JobSteps(state, context, recorder)
+        self._signal = context.signal
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -113,6 +155,16 @@ class JobRun:
             failure = _failure(error, "job")
             told = error_object(failure.code, failure.message, retryable=failure.retryable, details=failure.details)
             self._signal.end(Ending(Reason.FAILED, error=told))
+
+
+def _call_behind(error: BaseException, journal: AttemptJournal) -> str | None:
+    """The key of the call that failed, if that is why the step did: a retry makes that one again, and no other."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CallFailed):
+            return journal.key_of(cause)
+        cause = cause.__cause__
+    return None
 
 
 def _failure(error: BaseException, node: str) -> StepFailed:

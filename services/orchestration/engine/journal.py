@@ -54,7 +54,8 @@ CALL_GRACE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A call about to be made or answered from the record. `expected` says what it may come to use."""
+    """A call about to be made or answered from the record. `expected` says what it may come to use. `by_request`: its
+    record is found by what it asks, wherever it stands among the others."""
 
     kind: CallKind
     effect: Effect
@@ -63,6 +64,7 @@ class Intent:
     model_id: UUID | None = None
     agent_id: UUID | None = None
     expected: Callable[[], Awaitable[Usage]] | None = None
+    by_request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Answered:
     response: Json
     usage: Usage = field(default_factory=Usage)
 
+
+_BY_TOKENS = (CallKind.LLM, CallKind.EMBEDDING)
 
 Make = Callable[[str], Awaitable[tuple[T, Answered]]]
 
@@ -212,10 +216,20 @@ class AttemptJournal:
 
     # --- calls --------------------------------------------------------------------------------------------
 
+    @property
+    def calls(self) -> Mapping[str, CallRecord]:
+        """Those on record of this step, by their keys."""
+        return self._journal.calls
+
+    def shorten(self, key: str, response: Json) -> None:
+        """Leaves on record of a call's answer only this: that it was made and paid stands."""
+        record = self._journal.calls[key] = replace(self._journal.calls[key], response=response)
+        self.context.writer.post(calls=[record])
+
     async def answer(self, intent: Intent, make: Make[T], read: Callable[[Any], T]) -> T:
         self._check_open()
         request_hash = content_hash(intent.request)
-        key, record = self._on_record(self._journal.calls, self._next_key(intent.kind.value), request_hash)
+        key, record = self._on_record(self._journal.calls, self._key_of(intent, request_hash), request_hash)
         if record is not None and self._replays(record):
             if record.request_hash != request_hash:
                 raise self.abort(
@@ -239,11 +253,17 @@ class AttemptJournal:
         if self.closed or self.suspended is not None:
             raise StepStopped("the attempt is over")
 
-    def _next_key(self, kind: str) -> str:
+    def _key_of(self, intent: Intent, request_hash: str) -> str:
+        if not intent.by_request:
+            return self._next_key(intent.kind.value)
+        return self._next_key(intent.kind.value, request_hash[:32])
+
+    def _next_key(self, kind: str, about: str | None = None) -> str:
         where = f"{self._step.generation}/{current_scope()}/{kind}"
-        ordinal = self._ordinals[where]
-        self._ordinals[where] += 1
-        return f"{where}/{ordinal}"
+        counted = where if about is None else f"{where}/{about}"
+        ordinal = self._ordinals[counted]
+        self._ordinals[counted] += 1
+        return f"{where}/{ordinal}" if about is None else f"{counted}.{ordinal}"
 
     def _on_record(self, records: Mapping[str, Record], key: str, request_hash: str) -> tuple[str, Record | None]:
         """The record under this key. In a fork, one that does not fit any more is left, with the new one beside it."""
@@ -381,7 +401,7 @@ class AttemptJournal:
         self.context.budget.settle(record)
         self.deltas.flush()
         lines: list[Any] = []
-        if record.kind is CallKind.LLM and used is not None:
+        if record.kind in _BY_TOKENS and used is not None:
             lines.append(events.usage(record.name, used, self.ref))
         elif record.kind is CallKind.TOOL:
             outcome: JsonObject = {"result": record.response} if record.error is None else {"error": record.error}

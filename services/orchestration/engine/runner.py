@@ -154,7 +154,9 @@ class ExecutionRunner:
         if handler is None:
             self._refuse("kind_unknown", f"this worker runs no executions of kind {state.kind!r}")
             return None
-        return JobRun(handler, state, self._recorder, self._signal)
+        # What a job is submitted with has a form of its own, which says nothing of agents.
+        context = self._context(state, Snapshot({}), ExecutionBudget(state, self._outside.budgets, may_ask=False))
+        return JobRun(handler, state, context, self._recorder)
 
     def _graph(self, state: ExecutionState) -> Work | None:
         try:
@@ -165,17 +167,20 @@ class ExecutionRunner:
                 "graph_invalid", "the graph of this execution does not pass validation: save and submit it again"
             )
             return None
-        context = ExecutionContext(
+        budget = ExecutionBudget(state, self._outside.budgets)
+        return GraphRun(plan, state, self._context(state, Snapshot(state.spec), budget), self._recorder, self._signal)
+
+    def _context(self, state: ExecutionState, snapshot: Snapshot, budget: ExecutionBudget) -> ExecutionContext:
+        return ExecutionContext(
             state.id,
             state.tenant_id,
             self._outside,
             self._writer,
             self._signal,
-            Snapshot(state.spec),
-            ExecutionBudget(state, self._outside.budgets),
+            snapshot,
+            budget,
             state.forked,
         )
-        return GraphRun(plan, state, context, self._recorder, self._signal)
 
     def _refuse(self, code: str, message: str) -> None:
         self._signal.end(Ending(Reason.FAILED, error=error_object(code, message)))

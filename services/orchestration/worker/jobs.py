@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from services.orchestration.adapters.models import chat_reply, model_request
 from services.orchestration.engine.jobs import JobHandler, JobSteps
-from services.orchestration.engine.ports import StepFailed
+from services.orchestration.engine.ports import CallFailed, StepFailed
 from shared.database.away import outlast
 from shared.database.session import Database, Scope
 from shared.executions.jobs import Job, JobFailed, LogLevel, all_jobs
 from shared.kit.json import Json, JsonObject
 from shared.llm.types import ChatReply, ChatRequest
 from shared.web.resources import Resources
+
+T = TypeVar("T")
 
 _PROGRESS_INTERVAL = 0.25
 
@@ -58,11 +61,13 @@ class EngineJobContext:
             raise JobFailed(failure.code, failure.message, failure.details) from failure
 
     async def embed(self, model_id: UUID | None, texts: Sequence[str]) -> list[list[float]]:
-        embedder = await self.resources.embedders.of(Scope(self.tenant_id), model_id)
-        return (await embedder.embed(texts)).vectors
+        if model_id is None:
+            embedder = await self.resources.embedders.of(Scope(self.tenant_id), None)
+            return (await embedder.embed(texts)).vectors
+        return await _asked(self._steps.embed(model_id, texts))
 
     async def complete(self, model_id: UUID, request: ChatRequest) -> ChatReply:
-        raise NotImplementedError
+        return chat_reply(await _asked(self._steps.complete(model_request(model_id, request))))
 
     def log(self, level: LogLevel, message: str, **data: Any) -> None:
         self._steps.log(level, message, **data)
@@ -74,6 +79,14 @@ class EngineJobContext:
             return
         self._told[stage] = now
         self._steps.progress(stage, done, total)
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except CallFailed as failure:
+        details: JsonObject = {**failure.details, "source": failure.source}
+        raise JobFailed(failure.code, failure.message, details) from failure
 
 
 def _as_step_failure(failure: JobFailed) -> StepFailed:

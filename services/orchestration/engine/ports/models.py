@@ -65,6 +65,14 @@ class ModelReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A vector of unit length for each text."""
+
+    vectors: list[list[float]]
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of streamed text; `kind` is what a watcher should take it for."""
 
@@ -93,3 +101,5 @@ class Models(Protocol):
     async def describe(self, tenant_id: UUID, model_id: UUID) -> ModelInfo: ...
 
     async def complete(self, tenant_id: UUID, request: ModelRequest, on_delta: DeltaSink) -> ModelReply: ...
+
+    async def embed(self, tenant_id: UUID, model_id: UUID, texts: Sequence[str]) -> Embeddings: ...
