@@ -72,6 +72,8 @@ def as_response(call: CallRow, answer: Json) -> Json:
             return codec.given_response(CallKind.HTTP, answer)
         case CallKind.KNOWLEDGE:
             return _passages(answer)
+        case CallKind.EMBEDDING:
+            raise _invalid("answer", "nobody can give embeddings in place of a model's")
 
 
 ANSWERING = Answering(output=as_output, response=as_response)

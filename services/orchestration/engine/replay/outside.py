@@ -10,6 +10,7 @@ from services.orchestration.engine.ports import (
     CodeReply,
     CodeRequest,
     DeltaSink,
+    Embeddings,
     HttpReply,
     HttpRequest,
     ModelInfo,
@@ -62,6 +63,9 @@ class _Models:
         return await self._real.describe(tenant_id, model_id)
 
     async def complete(self, tenant_id: UUID, request: ModelRequest, on_delta: DeltaSink) -> ModelReply:
+        self._refusals.refuse("a model")
+
+    async def embed(self, tenant_id: UUID, model_id: UUID, texts: Sequence[str]) -> Embeddings:
         self._refusals.refuse("a model")
 
 
