@@ -11,10 +11,11 @@ from uuid import UUID
 from services.orchestration.engine.ports import (
     ChatMessage,
     Effect,
+    Found,
+    KnowledgeRequest,
     ModelInfo,
     ModelReply,
     ModelRequest,
-    Passage,
     StepAborted,
     ToolCall,
     ToolSpec,
@@ -140,7 +141,7 @@ class MemoryCalls:
             needs_approval=name in self._needing_approval,
         )
 
-    async def knowledge(self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str) -> list[Passage]:
+    async def knowledge(self, request: KnowledgeRequest) -> Found:
         raise NotImplementedError
 
     def log(self, level: str, message: str, **data: Any) -> None:

@@ -74,6 +74,7 @@ async def test_an_agent_task_stops_at_each_call_that_needs_it_and_goes_on() -> N
     assert output == {
         "text": "clerk: look {'at': 'first'}, send {'to': 'somebody else'}, A person declined this call.",
         "data": None,
+        "citations": [],
     }
     assert [name for name, _ in outside.tools.made] == ["look", "send"]
     assert len(outside.models.made) == 2

@@ -28,9 +28,11 @@ from services.orchestration.engine.ports import (
     EventRecord,
     ExecutionState,
     ExecutionStatus,
+    Found,
     Http,
     HttpReply,
     HttpRequest,
+    KnowledgeRequest,
     LedgerBatch,
     ModelInfo,
     ModelReply,
@@ -44,6 +46,7 @@ from services.orchestration.engine.ports import (
     Superseded,
     TaskResult,
     ToolContext,
+    ToolReply,
     ToolSpec,
     Transition,
     Usage,
@@ -275,12 +278,12 @@ class FakeTools:
         effect = self.effects.get(name, Effect.READ)
         return ToolSpec(name, f"The tool {name}", {"type": "object"}, effect, name in self.approved)
 
-    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str:
+    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolReply:
         self.made.append((name, arguments))
         self.contexts.append(context)
         self.keys[context.idempotency_key] += 1
         answer = self.answers.get(name, lambda given: f"{name}: {given}")(arguments)
-        return await answer if isinstance(answer, Awaitable) else answer
+        return ToolReply(await answer if isinstance(answer, Awaitable) else answer)
 
 
 @dataclass
@@ -288,11 +291,9 @@ class FakeKnowledge:
     made: list[str] = field(default_factory=list[str])
     passages: list[Passage] = field(default_factory=list[Passage])
 
-    async def search(
-        self, tenant_id: UUID, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
-    ) -> list[Passage]:
-        self.made.append(query)
-        return self.passages[:top_k]
+    async def search(self, tenant_id: UUID, request: KnowledgeRequest) -> Found:
+        self.made.append(request.query)
+        return Found(tuple(self.passages[: request.top_k]))
 
 
 HttpAnswer = Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]

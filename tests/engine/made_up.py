@@ -161,7 +161,11 @@ def _output(id_: str, node: MadeUpNode, expected: Expected) -> Json:
         case "condition":
             return {"case": "yes" if node.holds else "else"}
         case "call":
-            return {"text": "|".join(_answer(_question(id_, n, dumps(seen))) for n in range(node.calls)), "data": None}
+            return {
+                "text": "|".join(_answer(_question(id_, n, dumps(seen))) for n in range(node.calls)),
+                "data": None,
+                "citations": [],
+            }
 
 
 def _question(id_: str, number: int, told: str) -> str:

@@ -222,7 +222,7 @@ def _value(node: Node, id_: str, path: str, seen: list[Json], index: int, status
         case "call":
             if node.bad is not None and index % 2 == node.bad:
                 raise _Fails
-            return {"text": f"<{id_}: {dumps(seen)}>", "data": None}
+            return {"text": f"<{id_}: {dumps(seen)}>", "data": None, "citations": []}
         case _:
             return _repeated(node, id_, path, statuses)
 

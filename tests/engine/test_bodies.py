@@ -82,7 +82,7 @@ async def test_a_map_gives_what_the_body_gives_in_the_order_of_the_elements() ->
         list=[0, 1, 2, 3],
     )
     assert await scripted(script).run(ledger) is Outcome.SUCCEEDED
-    items = [{"t": {"text": f"<{n}>", "data": None}} for n in range(4)]
+    items = [{"t": {"text": f"<{n}>", "data": None, "citations": []}} for n in range(4)]
     assert ended(ledger) == {"all": {"items": items, "failed": []}, "n": 10}
     assert ledger.steps["t", "each[2]"].input == {"description": "2", "expected_output": "text"}
     assert ledger.steps["each", ""].input == {"items": 4}

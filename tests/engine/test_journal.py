@@ -15,6 +15,8 @@ from services.orchestration.engine.ports import (
     CrewPlan,
     Delta,
     Effect,
+    Found,
+    KnowledgeRequest,
     ModelReply,
     ModelRequest,
     Passage,
@@ -61,11 +63,11 @@ async def crash_then_resume(world: World, ledger: MemoryLedger, write: int, *, a
 async def four_calls(plan: CrewPlan, calls: StepCalls) -> str:
     texts = [(await calls.model(ask(f"q{n}"), agent_id=AGENT)).text for n in range(2)]
     texts.append(await calls.tool("search", {"q": texts[-1]}))
-    texts.append(str(len(await calls.knowledge([BASE], "bees", 3, "vector"))))
+    texts.append(str(len((await calls.knowledge(KnowledgeRequest((BASE,), "bees", 3))).passages)))
     return "|".join(texts)
 
 
-FOUR = {"text": "re: q0|re: q1|search: {'q': 're: q1'}|0", "data": None}
+FOUR = {"text": "re: q0|re: q1|search: {'q': 're: q1'}|0", "data": None, "citations": []}
 
 
 # --- records ----------------------------------------------------------------------------------------------------
@@ -137,14 +139,14 @@ async def test_a_reply_is_replayed_whole() -> None:
             max_tokens=5,
             stop=("x",),
         )
-        seen.append((await calls.model(request), await calls.knowledge([BASE], "q", 1, "vector")))
+        seen.append((await calls.model(request), await calls.knowledge(KnowledgeRequest((BASE,), "q", 1))))
         return (await calls.model(ask("last"))).text
 
     world = scripted(script, models=FakeModels(lambda request: reply))
     world.knowledge.passages = [passage]
     ledger = one_task()
     assert await crash_then_resume(world, ledger, write=3) is Outcome.SUCCEEDED
-    assert seen == [(reply, [passage])] * 2
+    assert seen == [(reply, Found((passage,)))] * 2
     assert world.models.made == ["r", "last", "last"]
     (request,) = [c.request for c in ledger.calls.values() if c.key == "1//llm/0"]
     assert set(request) == {
@@ -228,7 +230,7 @@ async def test_scopes_keep_work_side_by_side_apart() -> None:
     assert {key for _, key in ledger.calls} == {
         "1/a/llm/0", "1/a.inner/llm/0", "1/b/llm/0", "1/b.inner/llm/0", "1//llm/0",
     }  # fmt: skip
-    assert ledger.outputs()["t"] == {"text": "re: a 1 re: a 2|re: b 1 re: b 2re: end", "data": None}
+    assert ledger.outputs()["t"] == {"text": "re: a 1 re: a 2|re: b 1 re: b 2re: end", "data": None, "citations": []}
 
 
 async def test_a_replay_that_asks_something_else_stops() -> None:

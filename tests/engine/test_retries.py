@@ -111,7 +111,7 @@ async def test_answers_got_before_a_call_failed_are_replayed() -> None:
     outcome, ledger = await run(world)
     assert outcome is Outcome.SUCCEEDED
     assert world.models.made == ["one", "two", "two"]
-    assert ledger.outputs()["t"] == {"text": "re: onere: two", "data": None}
+    assert ledger.outputs()["t"] == {"text": "re: onere: two", "data": None, "citations": []}
 
 
 async def test_failures_the_agent_lived_with_are_replayed_too() -> None:
@@ -133,7 +133,7 @@ async def test_failures_the_agent_lived_with_are_replayed_too() -> None:
     assert outcome is Outcome.SUCCEEDED
     assert len(world.tools.made) == 1
     assert world.models.made == ["error: the index is down"] * 2
-    assert ledger.outputs()["t"] == {"text": "re: error: the index is down", "data": None}
+    assert ledger.outputs()["t"] == {"text": "re: error: the index is down", "data": None, "citations": []}
 
 
 async def test_a_step_that_failed_by_itself_makes_its_calls_afresh() -> None:

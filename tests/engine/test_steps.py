@@ -113,6 +113,8 @@ async def test_knowledge_search() -> None:
         "page": 3,
         "start": 0,
         "end": 11,
+        "headings": [],
+        "part": None,
     }
 
 
@@ -148,7 +150,7 @@ async def test_agent_task_is_a_crew_of_one() -> None:
     schema = {"type": "object"}
     node = task("t", "About {{ inputs.topic }}", name="Research")
     node["config"] |= {"expected_output": "{{ 1 + 1 }} lines", "output_schema": schema, "markdown": True}
-    assert await given(node, {"topic": "bees"}, world) == {"text": "re: About bees", "data": None}
+    assert await given(node, {"topic": "bees"}, world) == {"text": "re: About bees", "data": None, "citations": []}
     assert plans(world) == [
         CrewPlan(
             agents=(AgentPlan(AGENT, "Ada", "Ada's role", "answer", "", MODEL, max_iterations=5),),
@@ -217,6 +219,7 @@ async def test_crew() -> None:
     assert ledger.steps["k", ""].output == {
         "text": "re: write",
         "data": None,
+        "citations": [],
         "tasks": [
             {"name": "find", "agent": "Bob", "text": "re: find bees", "data": None},
             {"name": "check", "agent": "Ada", "text": "re: check", "data": None},

@@ -73,7 +73,7 @@ async def test_a_step_that_waits_lets_go_of_the_worker_and_goes_on_by_replay() -
     ledger.answer(Action.RESPOND, "yes")
     assert ledger.status is ExecutionStatus.QUEUED
     assert await world.run(ledger) is Outcome.SUCCEEDED
-    assert ledger.outputs()["t"] == {"text": "re: q 1|re: q 2 yes", "data": None}
+    assert ledger.outputs()["t"] == {"text": "re: q 1|re: q 2 yes", "data": None, "citations": []}
     assert world.models.made == ["q 1", "q 2 yes"]
     assert ledger.event_types("t") == [
         "step.started",
@@ -139,7 +139,7 @@ async def test_a_step_run_again_up_to_an_open_wait_writes_nothing() -> None:
     assert not any(batch.steps or batch.waits for batch in ledger.batches[writes:])
     ledger.answer(Action.RESPOND, "b")
     assert await world.run(ledger) is Outcome.SUCCEEDED
-    assert ledger.outputs()["t"] == {"text": "ab", "data": None}
+    assert ledger.outputs()["t"] == {"text": "ab", "data": None, "citations": []}
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -160,7 +160,7 @@ async def test_a_crash_at_any_write(write: int, after: bool) -> None:
             assert not answered
             answered = True
             ledger.answer(Action.RESPOND, "yes")
-    assert ledger.outputs()["t"] == {"text": "re: q 1|re: q 2 yes", "data": None}
+    assert ledger.outputs()["t"] == {"text": "re: q 1|re: q 2 yes", "data": None, "citations": []}
     assert len(ledger.wait_rows) == 1
 
 
@@ -178,7 +178,7 @@ async def test_two_things_asked_side_by_side() -> None:
     assert await world.run(ledger) is Outcome.WAITING
     ledger.answer(Action.RESPOND, "2")
     assert await world.run(ledger) is Outcome.SUCCEEDED
-    assert ledger.outputs()["t"] == {"text": "12", "data": None}
+    assert ledger.outputs()["t"] == {"text": "12", "data": None, "citations": []}
 
 
 async def test_a_call_beside_a_wait_gets_time_to_end() -> None:
@@ -217,7 +217,7 @@ async def test_a_library_that_swallows_everything_is_suspended_all_the_same() ->
     assert await world.run(ledger) is Outcome.WAITING
     ledger.answer(Action.RESPOND, "ok")
     assert await world.run(ledger) is Outcome.SUCCEEDED
-    assert ledger.outputs()["t"] == {"text": "ok", "data": None}
+    assert ledger.outputs()["t"] == {"text": "ok", "data": None, "citations": []}
 
 
 async def test_a_wait_that_asks_something_else_on_replay() -> None:
@@ -250,7 +250,7 @@ async def test_a_fork_that_asks_something_else_asks_again() -> None:
     asked.pop()
     ledger.answer(Action.RESPOND, "new")
     assert await world.run(ledger) is Outcome.SUCCEEDED
-    assert ledger.outputs()["t"] == {"text": "re: question 2new", "data": None}
+    assert ledger.outputs()["t"] == {"text": "re: question 2new", "data": None, "citations": []}
     assert world.models.made == ["question 1", "question 2"]
     assert [key for _, key in ledger.calls] == ["1//llm/0", "1//llm/0+"]
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from services.orchestration.engine.ports import ExecutionStatus, LedgerBatch, StepStatus, Transition
 from shared.kit.json import dumps
+from shared.workflow.version import ENGINE_VERSION
 from tests.executions.lab import ALL, Lab, LabWorker, parked, step, wait
 from tests.executions.support import LedgerView, queue
 from tests.support.platform import Account, Platform
@@ -63,7 +64,7 @@ async def test_what_this_engine_has_taken_up_the_first_does_not_take_back(
     old = await _of_the_first_engine(platform, ada, view)
     worker = await lab.worker()
     claim, ledger = await worker.take_one()
-    assert (claim.id, claim.engine_version) == (old, 2)
+    assert (claim.id, claim.engine_version) == (old, ENGINE_VERSION)
     asking = step(status=StepStatus.WAITING)
     await ledger.write(LedgerBatch(steps=[asking], waits=[wait(asking)]))
     await ledger.release()

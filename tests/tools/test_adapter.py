@@ -1,13 +1,21 @@
 """The engine's `Tools` port over the catalogue."""
 
-from collections.abc import Sequence
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from services.orchestration.adapters.tools import ProductTools
-from services.orchestration.engine.ports import CallFailed, Effect, Passage, ToolContext
+from services.orchestration.engine.ports import (
+    CallFailed,
+    Effect,
+    Found,
+    KnowledgeRequest,
+    Passage,
+    ToolContext,
+    Usage,
+)
 
 AGENT = UUID("01890000-0000-7000-8000-00000000c001")
 # What comes with the product reaches no network.
@@ -19,13 +27,11 @@ class Shelf:
 
     def __init__(self, *passages: Passage) -> None:
         self.passages = list(passages)
-        self.asked: list[tuple[UUID, Sequence[UUID], str, int, str]] = []
+        self.asked: list[tuple[UUID, KnowledgeRequest]] = []
 
-    async def search(
-        self, tenant_id: UUID, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
-    ) -> list[Passage]:
-        self.asked.append((tenant_id, knowledge_base_ids, query, top_k, mode))
-        return self.passages
+    async def search(self, tenant_id: UUID, request: KnowledgeRequest) -> Found:
+        self.asked.append((tenant_id, request))
+        return Found(tuple(self.passages), Usage(3, 0))
 
 
 def passage(text: str, page: int | None = None) -> Passage:
@@ -44,21 +50,24 @@ async def test_knowledge_is_searched_in_the_bases_of_the_agent() -> None:
     shelf = Shelf(passage("Left is port.", 3), passage("Right is starboard."))
     where = context(uuid4(), uuid4())
 
-    answer = await tools(shelf).call("knowledge_search", {"query": "left?", "top_k": 2}, where)
+    reply = await tools(shelf).call("knowledge_search", {"query": "left?", "top_k": 2}, where)
 
-    assert answer == "[1] handbook.pdf, page 3\nLeft is port.\n\n[2] handbook.pdf\nRight is starboard."
-    assert shelf.asked == [(where.tenant_id, where.knowledge_base_ids, "left?", 2, "vector")]
+    assert [each["text"] for each in json.loads(reply.text)["passages"]] == ["Left is port.", "Right is starboard."]
+    assert reply.usage == Usage(3, 0)
+    bases = tuple(where.knowledge_base_ids)
+    assert shelf.asked == [(where.tenant_id, KnowledgeRequest(bases, "left?", 2, agent_id=AGENT))]
 
 
-async def test_finding_nothing_is_an_answer() -> None:
-    shelf = Shelf()
-    assert "Nothing was found" in await tools(shelf).call("knowledge_search", {"query": "x"}, context(uuid4()))
-    assert shelf.asked[0][3] == 5
+async def test_a_node_gets_the_passages_as_they_are_read() -> None:
+    shelf = Shelf(passage("Left is port.", 3), passage("Right is starboard."))
+    reply = await tools(shelf).call("knowledge_search", {"query": "left?"}, context(uuid4(), agent_id=None))
+    assert reply.text == "[1] handbook.pdf, page 3\nLeft is port.\n\n[2] handbook.pdf\nRight is starboard."
+    assert shelf.asked[0][1].top_k == 5
 
 
 async def test_without_knowledge_bases_nothing_is_searched() -> None:
     shelf = Shelf()
-    assert (await tools(shelf).call("knowledge_search", {"query": "x"}, context())).startswith("Error: you have")
+    assert (await tools(shelf).call("knowledge_search", {"query": "x"}, context())).text.startswith("Error: you have")
     assert shelf.asked == []
 
 
@@ -75,7 +84,7 @@ async def test_without_knowledge_bases_nothing_is_searched() -> None:
     ],
 )
 async def test_pure_tools_answer_in_words_whatever_they_are_given(name: str, arguments: dict, answer: str) -> None:
-    assert (await tools(Shelf()).call(name, arguments, context())).startswith(answer)
+    assert (await tools(Shelf()).call(name, arguments, context())).text.startswith(answer)
 
 
 async def test_a_node_is_not_told_in_words_but_fails() -> None:
@@ -95,7 +104,7 @@ async def test_an_unknown_tool_is_a_failure() -> None:
 
 async def test_a_failing_search_is_a_failure_and_no_answer() -> None:
     class Down(Shelf):
-        async def search(self, *args: object) -> list[Passage]:
+        async def search(self, *args: object) -> Found:
             raise CallFailed("no vectors", code="unavailable", source="chroma", retryable=True)
 
     with pytest.raises(CallFailed, match="no vectors"):

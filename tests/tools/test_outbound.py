@@ -57,7 +57,7 @@ class Bench:
 
     async def tool(self, url: str, arguments: JsonObject | None = None, **config: Any) -> str:
         context = ToolContext(self.tenant_id, uuid4(), (), "a-key", definition=definition(url, **config))
-        return await ProductTools(NO_KNOWLEDGE, self.outbound).call("look", arguments or {}, context)
+        return (await ProductTools(NO_KNOWLEDGE, self.outbound).call("look", arguments or {}, context)).text
 
     async def connection(self, host: str, kind: str = "bearer", header_name: str | None = None) -> UUID:
         resources = self._platform.resources
@@ -233,8 +233,8 @@ async def test_an_agent_is_told_in_words_what_it_asked_wrongly(bench: Bench, sys
     tools = ProductTools(NO_KNOWLEDGE, bench.outbound)
     stored = definition(f"http://shop.example:{port}/")
     context = ToolContext(bench.tenant_id, uuid4(), (), "k", definition=stored, agent_id=uuid4())
-    assert await tools.call("look", {}, context) == "Error: shop.example answered 404: no such order"
-    assert (await tools.call("look", {"url": 1}, context)).startswith("Error: arguments.url: 1 is not")
+    assert (await tools.call("look", {}, context)).text == "Error: shop.example answered 404: no such order"
+    assert (await tools.call("look", {"url": 1}, context)).text.startswith("Error: arguments.url: 1 is not")
     system.script({"behave": "answer", "status": 503})
     with pytest.raises(CallFailed) as failed:
         await tools.call("look", {}, context)

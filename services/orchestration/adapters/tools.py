@@ -7,8 +7,18 @@ records it as one. `CallFailed` is for what may be different the next time, and 
 from pydantic import ValidationError
 
 from services.orchestration.adapters.http import call_failed
-from services.orchestration.engine.ports import CallFailed, Effect, Knowledge, Passage, ToolContext, ToolSpec
-from shared.kit.json import JsonObject
+from services.orchestration.engine.codec import passages
+from services.orchestration.engine.passages import numbered
+from services.orchestration.engine.ports import (
+    CallFailed,
+    Effect,
+    Knowledge,
+    KnowledgeRequest,
+    ToolContext,
+    ToolReply,
+    ToolSpec,
+)
+from shared.kit.json import JsonObject, dumps
 from shared.tools.catalogue import CATALOGUE, DEFAULT_PASSAGES, BuiltinTool
 from shared.tools.definitions import ToolDefinition
 from shared.tools.errors import ToolInputError, ToolRefused
@@ -29,7 +39,7 @@ class ProductTools:
             name=tool.name, description=tool.description, parameters=tool.parameters, effect=Effect(tool.effect)
         )
 
-    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str:
+    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolReply:
         try:
             if context.definition is not None:
                 return await self._use(name, context.definition, arguments, context)
@@ -37,9 +47,9 @@ class ProductTools:
         except ToolRefused as error:
             if context.agent_id is None:
                 raise CallFailed(str(error), code="tool_refused", source=name, retryable=False) from error
-            return f"Error: {error}"
+            return ToolReply(f"Error: {error}")
 
-    async def _use(self, name: str, stored: JsonObject, arguments: JsonObject, context: ToolContext) -> str:
+    async def _use(self, name: str, stored: JsonObject, arguments: JsonObject, context: ToolContext) -> ToolReply:
         try:
             tool = ToolDefinition.model_validate(stored)
             result = await use_tool(self._outbound, context.tenant_id, tool, arguments, context.idempotency_key)
@@ -48,25 +58,26 @@ class ProductTools:
             raise CallFailed(message, code="tool_unknown", source=name, retryable=False) from error
         except OutboundFailed as error:
             raise call_failed(error, source=name) from error
-        return result.text
+        return ToolReply(result.text)
 
-    async def _use_builtin(self, tool: BuiltinTool, arguments: JsonObject, context: ToolContext) -> str:
+    async def _use_builtin(self, tool: BuiltinTool, arguments: JsonObject, context: ToolContext) -> ToolReply:
         tool.check(arguments)
-        return tool.run(**arguments) if tool.run else await self._search(arguments, context)
+        return ToolReply(tool.run(**arguments)) if tool.run else await self._search(arguments, context)
 
-    async def _search(self, arguments: JsonObject, context: ToolContext) -> str:
+    async def _search(self, arguments: JsonObject, context: ToolContext) -> ToolReply:
+        """For an agent the passages as JSON, which its runtime numbers; for a node as they are read."""
         if not context.knowledge_base_ids:
             raise ToolInputError("you have no knowledge base to search")
-        passages = await self._knowledge.search(
-            context.tenant_id,
-            context.knowledge_base_ids,
-            arguments["query"],
-            arguments.get("top_k", DEFAULT_PASSAGES),
-            "vector",
+        request = KnowledgeRequest(
+            knowledge_base_ids=tuple(context.knowledge_base_ids),
+            query=arguments["query"],
+            top_k=arguments.get("top_k", DEFAULT_PASSAGES),
+            agent_id=context.agent_id,
         )
-        if not passages:
-            return "Nothing was found. Try other words."
-        return "\n\n".join(_write(number, passage) for number, passage in enumerate(passages, start=1))
+        found = await self._knowledge.search(context.tenant_id, request)
+        asked_by_agent = context.agent_id is not None
+        text = dumps({"passages": passages(found.passages)}) if asked_by_agent else numbered(found.passages)
+        return ToolReply(text, found.usage)
 
 
 def _find(name: str) -> BuiltinTool:
@@ -74,8 +85,3 @@ def _find(name: str) -> BuiltinTool:
     if tool is None:
         raise CallFailed(f"There is no tool named {name!r}", code="tool_unknown", source=name, retryable=False)
     return tool
-
-
-def _write(number: int, passage: Passage) -> str:
-    page = "" if passage.page is None else f", page {passage.page}"
-    return f"[{number}] {passage.document_name}{page}\n{passage.text}"

@@ -15,12 +15,13 @@ from services.orchestration.engine.ports import (
     CodeRequest,
     Delta,
     Effect,
+    Found,
     HttpReply,
     HttpRequest,
+    KnowledgeRequest,
     ModelInfo,
     ModelReply,
     ModelRequest,
-    Passage,
     ToolContext,
     ToolSpec,
     Usage,
@@ -107,26 +108,21 @@ class AttemptCalls:
                 definition=self._context.snapshot.tool_definition(name),
                 agent_id=agent_id,
             )
-            text = await self._context.outside.tools.call(name, arguments, context)
-            return text, Answered(text)
+            reply = await self._context.outside.tools.call(name, arguments, context)
+            return reply.text, Answered(reply.text, reply.usage)
 
         return await self._journal.answer(intent, make, str)
 
-    async def knowledge(self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str) -> list[Passage]:
-        bases = tuple(knowledge_base_ids)
-        request: JsonObject = {
-            "knowledge_base_ids": [str(each) for each in bases],
-            "query": query,
-            "top_k": top_k,
-            "mode": mode,
-        }
-        intent = Intent(CallKind.KNOWLEDGE, Effect.READ, "knowledge", request)
+    async def knowledge(self, request: KnowledgeRequest) -> Found:
+        intent = Intent(CallKind.KNOWLEDGE, Effect.READ, "knowledge", codec.knowledge_request(request))
 
-        async def make(_: str) -> tuple[list[Passage], Answered]:
-            found = await self._context.outside.knowledge.search(self._context.tenant_id, bases, query, top_k, mode)
-            return found, Answered(codec.passages(found))
+        async def make(_: str) -> tuple[Found, Answered]:
+            found = await self._context.outside.knowledge.search(self._context.tenant_id, request)
+            for warning in found.warnings:
+                self.log("warning", warning)
+            return found, Answered(codec.passages(found.passages), found.usage)
 
-        return await self._journal.answer(intent, make, codec.read_passages)
+        return await self._journal.answer(intent, make, codec.read_found)
 
     async def http(self, request: HttpRequest) -> HttpReply:
         name = urlsplit(request.url).hostname or request.url[:100]

@@ -9,10 +9,13 @@ from services.orchestration.engine.ports import (
     CallFailed,
     CallKind,
     ChatMessage,
+    Citation,
     CodeReply,
     CodeRequest,
+    Found,
     HttpReply,
     HttpRequest,
+    KnowledgeRequest,
     ModelReply,
     ModelRequest,
     Passage,
@@ -78,6 +81,24 @@ def read_model_reply(stored: Any) -> ModelReply:
     )
 
 
+def knowledge_request(request: KnowledgeRequest) -> JsonObject:
+    """As of model requests: a new optional field changes no older request's hash."""
+    optional: JsonObject = {
+        "tags": list(request.tags),
+        "document_ids": [str(each) for each in request.document_ids],
+        "min_score": request.min_score,
+        "rerank_model_id": None if request.rerank_model_id is None else str(request.rerank_model_id),
+        "agent_id": None if request.agent_id is None else str(request.agent_id),
+    }
+    return {
+        "knowledge_base_ids": [str(each) for each in request.knowledge_base_ids],
+        "query": request.query,
+        "top_k": request.top_k,
+        "mode": request.mode,
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
 def passage(found: Passage) -> JsonObject:
     return {
         "knowledge_base_id": str(found.knowledge_base_id),
@@ -89,14 +110,25 @@ def passage(found: Passage) -> JsonObject:
         "page": found.page,
         "start": found.start,
         "end": found.end,
+        "headings": list(found.headings),
+        "part": found.part,
     }
+
+
+def citations(found: Sequence[Citation]) -> list[JsonObject]:
+    return [{"number": each.number, **passage(each.passage)} for each in found]
 
 
 def passages(found: Sequence[Passage]) -> list[JsonObject]:
     return [passage(each) for each in found]
 
 
+def read_found(stored: Any) -> Found:
+    return Found(tuple(read_passages(stored)))
+
+
 def read_passages(stored: Any) -> list[Passage]:
+    """Older records know less."""
     return [
         Passage(
             knowledge_base_id=UUID(each["knowledge_base_id"]),
@@ -108,6 +140,8 @@ def read_passages(stored: Any) -> list[Passage]:
             page=each["page"],
             start=each["start"],
             end=each["end"],
+            headings=tuple(each.get("headings") or ()),
+            part=each.get("part"),
         )
         for each in stored
     ]

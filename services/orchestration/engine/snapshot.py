@@ -70,6 +70,7 @@ def _agent(stored: Any) -> AgentPlan:
         tools=tuple(stored.get("tools") or ()),
         approve_tools=tuple(stored.get("approve_tools") or ()),
         knowledge_base_ids=tuple(UUID(each) for each in stored.get("knowledge_base_ids") or ()),
+        knowledge=tuple(stored.get("knowledge") or ()),
         max_iterations=stored.get("max_iterations") or 15,
         temperature=stored.get("temperature"),
         max_tokens=stored.get("max_tokens"),

@@ -37,7 +37,10 @@ _OUTPUTS: dict[str, JsonObject] = {
     "loop": _object(output={}),
     "output": {"type": "object"},
 }
-_OF_AGENTS: dict[str, JsonObject] = {"agent_task": {"data": None}, "crew": {"data": None, "tasks": []}}
+_OF_AGENTS: dict[str, JsonObject] = {
+    "agent_task": {"data": None, "citations": []},
+    "crew": {"data": None, "citations": [], "tasks": []},
+}
 
 
 def as_output(node: JsonObject, answer: Json) -> Json:

@@ -14,7 +14,8 @@ MAX_TASKS = 100
 
 
 class AgentTaskConfig(NodeConfig):
-    """One agent does one task. The step's output is `{"text", "data"}`; `data` only with `output_schema`."""
+    """One agent does one task. The step's output is `{"text", "data", "citations"}`; `data` only with
+    `output_schema`. `[2]` in the text stands for the passage that `citations` has under that number."""
 
     about = About("Agent task", calls=(CallKind.LLM, CallKind.TOOL), effect=None)
 
@@ -38,7 +39,7 @@ class CrewTask(Config):
 
 
 class CrewConfig(NodeConfig):
-    """Agents do tasks in order, or a manager hands them out. Output: `{"text", "data", "tasks"}`."""
+    """Agents do tasks in order, or a manager hands them out. Output: `{"text", "data", "citations", "tasks"}`."""
 
     about = About("Crew", calls=(CallKind.LLM, CallKind.TOOL), effect=None)
 

@@ -12,10 +12,12 @@ from services.orchestration.engine.ports.models import ModelInfo, ModelReply, Mo
 from services.orchestration.engine.ports.outside import (
     CodeReply,
     CodeRequest,
+    Found,
     Http,
     HttpReply,
     HttpRequest,
     Knowledge,
+    KnowledgeRequest,
     Passage,
     Sandbox,
     Tools,
@@ -43,6 +45,8 @@ class AgentPlan:
     max_tokens: int | None = None
     allow_delegation: bool = False
     approve_tools: tuple[str, ...] = ()
+    # What its knowledge bases are about.
+    knowledge: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,19 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Citation:
+    """What `[number]` stands for in the texts of a result."""
+
+    number: int
+    passage: Passage
+
+
+@dataclass(frozen=True, slots=True)
 class CrewResult:
     text: str
     data: Json
     tasks: tuple[TaskResult, ...]
+    citations: tuple[Citation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +139,7 @@ class StepCalls(Protocol):
         """`needs_approval` says whether a person is asked first; None leaves it to the tool."""
         ...
 
-    async def knowledge(
-        self, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
-    ) -> list[Passage]: ...
+    async def knowledge(self, request: KnowledgeRequest) -> Found: ...
 
     async def http(self, request: HttpRequest) -> HttpReply: ...
 

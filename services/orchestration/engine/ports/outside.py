@@ -1,11 +1,11 @@
 """Tools, knowledge, requests and code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from services.orchestration.engine.ports.models import ToolSpec
+from services.orchestration.engine.ports.models import ToolSpec, Usage
 from shared.kit.json import Json, JsonObject
 from shared.workflow.states import Effect
 
@@ -21,12 +21,37 @@ class Passage:
     page: int | None
     start: int
     end: int
+    headings: tuple[str, ...] = ()
+    part: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeRequest:
+    """`mode` is `vector`, `keyword` or `hybrid`. `agent_id` is who asks: an agent finds what all may find and what
+    it alone may find."""
+
+    knowledge_base_ids: tuple[UUID, ...]
+    query: str
+    top_k: int = 5
+    mode: str = "hybrid"
+    tags: tuple[str, ...] = ()
+    document_ids: tuple[UUID, ...] = ()
+    min_score: float = 0.0
+    rerank_model_id: UUID | None = None
+    agent_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Best first. `warnings` say what was done without."""
+
+    passages: tuple[Passage, ...]
+    usage: Usage = field(default_factory=Usage)
+    warnings: tuple[str, ...] = ()
 
 
 class Knowledge(Protocol):
-    async def search(
-        self, tenant_id: UUID, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
-    ) -> list[Passage]: ...
+    async def search(self, tenant_id: UUID, request: KnowledgeRequest) -> Found: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +70,19 @@ class ToolContext:
     agent_id: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ToolReply:
+    text: str
+    usage: Usage = field(default_factory=Usage)
+
+
 class Tools(Protocol):
     """The tools there are: those that come with the product, which `describe` knows, and those that the context of
     the call defines. An unknown name raises `CallFailed` with code `tool_unknown`."""
 
     def describe(self, name: str) -> ToolSpec: ...
 
-    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str: ...
+    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolReply: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,17 @@ from services.orchestration.engine.ports import (
     CodeRequest,
     DeltaSink,
     Embeddings,
+    Found,
     HttpReply,
     HttpRequest,
+    KnowledgeRequest,
     ModelInfo,
     ModelReply,
     ModelRequest,
     Models,
     Outside,
-    Passage,
     ToolContext,
+    ToolReply,
     Tools,
     ToolSpec,
 )
@@ -77,7 +79,7 @@ class _Tools:
     def describe(self, name: str) -> ToolSpec:
         return self._real.describe(name)
 
-    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> str:
+    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolReply:
         self._refusals.refuse(f"the tool {name!r}")
 
 
@@ -85,9 +87,7 @@ class _Knowledge:
     def __init__(self, refusals: Refusals) -> None:
         self._refusals = refusals
 
-    async def search(
-        self, tenant_id: UUID, knowledge_base_ids: Sequence[UUID], query: str, top_k: int, mode: str
-    ) -> list[Passage]:
+    async def search(self, tenant_id: UUID, request: KnowledgeRequest) -> Found:
         self._refusals.refuse("a knowledge base")
 
 

@@ -218,7 +218,7 @@ def _same_end(past: Past, passage: _Passage) -> bool:
 def _end_of(end: Past | Transition | None) -> JsonObject:
     if end is None:
         return {"status": None}
-    return {"status": end.status.value, "output": storable(end.output), "error": _reason(end.error)}
+    return {"status": end.status.value, "output": _comparable(end.output), "error": _reason(end.error)}
 
 
 def _shown(step: StepRecord) -> bytes:
@@ -226,7 +226,18 @@ def _shown(step: StepRecord) -> bytes:
 
 
 def _result(step: StepRecord) -> JsonObject:
-    return {"status": step.status.value, "output": storable(step.output), "error": _reason(step.error)}
+    return {"status": step.status.value, "output": _comparable(step.output), "error": _reason(step.error)}
+
+
+def _comparable(output: Json) -> Json:
+    """The second engine knew of no citations: to have none is the same."""
+    if isinstance(output, dict):
+        return {
+            storable(name): _comparable(part)
+            for name, part in output.items()
+            if not (name == "citations" and part == [])
+        }
+    return [_comparable(part) for part in output] if isinstance(output, list) else storable(output)
 
 
 def _reason(error: JsonObject | None) -> Json:

@@ -7,6 +7,7 @@ from crewai import Process
 from crewai.utilities.i18n import I18N_DEFAULT
 
 from services.orchestration.engine.ports import AgentPlan, CrewPlan, CrewResult, ModelInfo, StepCalls, TaskResult
+from services.orchestration.runtimes.crewai.citations import Citations
 from services.orchestration.runtimes.crewai.crew import StepAgent, StepCrew, StepTask
 from services.orchestration.runtimes.crewai.model import NO_AGENT, StepModel
 from services.orchestration.runtimes.crewai.tools import tools_of
@@ -21,9 +22,16 @@ class CrewAIRuntime:
 
     async def run_crew(self, plan: CrewPlan, calls: StepCalls) -> CrewResult:
         crew = await _assemble(plan, calls)
-        await crew.akickoff()  # pyright: ignore[reportUnknownMemberType]  # a parameter's type is not installed
+        citations = Citations()
+        with citations.applied():
+            await crew.akickoff()  # pyright: ignore[reportUnknownMemberType]  # a parameter's type is not installed
         results = tuple(_result(task) for task in crew.tasks if isinstance(task, StepTask))
-        return CrewResult(text=results[-1].text, data=results[-1].data, tasks=results)
+        return CrewResult(
+            text=results[-1].text,
+            data=results[-1].data,
+            tasks=results,
+            citations=citations.cited_in(result.text for result in results),
+        )
 
 
 async def _assemble(plan: CrewPlan, calls: StepCalls) -> StepCrew:

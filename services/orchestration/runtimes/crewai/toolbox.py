@@ -9,6 +9,7 @@ from crewai.utilities.string_utils import sanitize_tool_name
 
 from services.orchestration.engine.ports import Effect, StepCalls, ToolCall
 from services.orchestration.runtimes.crewai import prompts
+from services.orchestration.runtimes.crewai.citations import Citations
 from services.orchestration.runtimes.crewai.concurrency import all_or_first_failure
 from services.orchestration.runtimes.crewai.tools import AgentTool
 from shared.kit.json import canonical
@@ -34,22 +35,32 @@ class ToolBox:
 
     async def use(self, requested: Sequence[ToolCall]) -> list[str]:
         """The results, in order. Side by side if all of them only read and nobody is asked; else one by one."""
+        citations = Citations.current()
         numbered = list(enumerate(requested, start=self._made))
         self._made += len(numbered)
         if len(numbered) > 1 and all(self._may_run_beside(call) for call in requested):
             places = asyncio.Semaphore(_AT_ONCE)
-            results = await all_or_first_failure([self._answer(number, call, places) for number, call in numbered])
+            branches = [citations.branch() for _ in numbered]
+            answers = await all_or_first_failure(
+                [
+                    self._answer(number, call, branch, places)
+                    for (number, call), branch in zip(numbered, branches, strict=True)
+                ]
+            )
+            results = [citations.merge(branch, answer) for branch, answer in zip(branches, answers, strict=True)]
         else:
-            results = [await self._answer(number, call) for number, call in numbered]
+            results = [await self._answer(number, call, citations) for number, call in numbered]
         for call, result in zip(requested, results, strict=True):
             self._outcomes[canonical([call.name, call.arguments, result])] += 1
         return results
 
-    async def _answer(self, number: int, call: ToolCall, places: asyncio.Semaphore | None = None) -> str:
+    async def _answer(
+        self, number: int, call: ToolCall, citations: Citations, places: asyncio.Semaphore | None = None
+    ) -> str:
         tool = self._find(call.name)
         if tool is None:
             return prompts.wrong_tool(call.name, self.specs)
-        with self._calls.scope(f"tool{number}"):
+        with self._calls.scope(f"tool{number}"), citations.applied():
             if places is None:
                 return await tool.answer(call.arguments)
             async with places:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from crewai.tools import BaseTool
 from pydantic import BaseModel, PrivateAttr
 
 from services.orchestration.engine.ports import AgentPlan, StepCalls, ToolSpec
+from services.orchestration.runtimes.crewai.citations import Citations
 from shared.kit.json import JsonObject
 
 KNOWLEDGE_TOOL = "knowledge_search"
@@ -64,13 +66,14 @@ class JournaledTool(AgentTool):
         return self._needs_approval
 
     async def answer(self, arguments: JsonObject) -> str:
-        return await self._calls.tool(
+        answer = await self._calls.tool(
             self._spec.name,
             arguments,
             agent_id=self._agent_id,
             knowledge_base_ids=self._knowledge_base_ids,
             needs_approval=self._needs_approval,
         )
+        return Citations.current().shown(answer) if self._spec.name == KNOWLEDGE_TOOL else answer
 
 
 def tools_of(agent: AgentPlan, calls: StepCalls) -> Sequence[JournaledTool]:
@@ -78,4 +81,13 @@ def tools_of(agent: AgentPlan, calls: StepCalls) -> Sequence[JournaledTool]:
     names = dict.fromkeys(agent.tools)
     if agent.knowledge_base_ids:
         names[KNOWLEDGE_TOOL] = None
-    return [JournaledTool.of(calls.describe_tool(name), agent, calls) for name in names]
+    return [JournaledTool.of(_spec(name, agent, calls), agent, calls) for name in names]
+
+
+def _spec(name: str, agent: AgentPlan, calls: StepCalls) -> ToolSpec:
+    """As the tool describes itself; a search also says what there is to be found."""
+    spec = calls.describe_tool(name)
+    if name != KNOWLEDGE_TOOL or not agent.knowledge:
+        return spec
+    about = "\n".join(f"- {each}" for each in agent.knowledge)
+    return replace(spec, description=f"{spec.description} There is:\n{about}")

@@ -1,3 +1,4 @@
+from services.orchestration.engine.codec import citations
 from services.orchestration.engine.ports import CrewPlan, TaskPlan
 from services.orchestration.engine.steps.base import CallingStep, StepContext, TemplateField
 from shared.kit.json import Json, JsonObject
@@ -31,4 +32,4 @@ class AgentTaskStep(CallingStep):
         )
         plan = CrewPlan(agents=(context.snapshot.agent(self._config.agent_id),), tasks=(task,))
         result = await context.agents.run_crew(plan, context.calls)
-        return {"text": result.text, "data": result.data}
+        return {"text": result.text, "data": result.data, "citations": citations(result.citations)}

@@ -1,5 +1,6 @@
 from uuid import UUID
 
+from services.orchestration.engine.codec import citations
 from services.orchestration.engine.ports import CrewPlan, CrewResult, TaskPlan
 from services.orchestration.engine.steps.base import CallingStep, StepContext, TemplateField
 from shared.kit.json import Json, JsonObject
@@ -61,6 +62,7 @@ def _output(result: CrewResult) -> JsonObject:
     return {
         "text": result.text,
         "data": result.data,
+        "citations": citations(result.citations),
         "tasks": [
             {"name": task.name, "agent": task.agent, "text": task.text, "data": task.data} for task in result.tasks
         ],

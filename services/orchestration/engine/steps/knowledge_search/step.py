@@ -1,7 +1,6 @@
-from collections.abc import Sequence
-
 from services.orchestration.engine.codec import passages
-from services.orchestration.engine.ports import Passage, StepFailed
+from services.orchestration.engine.passages import numbered
+from services.orchestration.engine.ports import KnowledgeRequest, StepFailed
 from services.orchestration.engine.steps.base import CallingStep, StepContext, TemplateField
 from shared.kit.json import Json, JsonObject
 from shared.workflow.configs.knowledge import KnowledgeSearchConfig
@@ -21,16 +20,15 @@ class KnowledgeSearchStep(CallingStep):
 
     async def run(self, told: JsonObject, context: StepContext) -> Json:
         config = self._config
-        found = await context.calls.knowledge(
-            config.knowledge_base_ids, told["query"], top_k=config.top_k, mode=config.mode
+        request = KnowledgeRequest(
+            knowledge_base_ids=config.knowledge_base_ids,
+            query=told["query"],
+            top_k=config.top_k,
+            mode=config.mode,
+            tags=config.tags,
+            document_ids=config.document_ids,
+            min_score=config.min_score,
+            rerank_model_id=config.rerank_model_id,
         )
-        return {"passages": passages(found), "text": as_text(found)}
-
-
-def as_text(found: Sequence[Passage]) -> str:
-    """The passages for a prompt, numbered and with their source, so that an agent can cite them."""
-    return "\n\n".join(f"[{number}] {_source(each)}\n{each.text}" for number, each in enumerate(found, start=1))
-
-
-def _source(found: Passage) -> str:
-    return found.document_name if found.page is None else f"{found.document_name}, page {found.page}"
+        found = (await context.calls.knowledge(request)).passages
+        return {"passages": passages(found), "text": numbered(found)}
