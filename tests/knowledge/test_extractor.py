@@ -1,7 +1,6 @@
 """Hostile documents fail in bounded time and memory, and harm nobody."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,12 @@ async def refusal(extractor: Extractor, data: bytes, name: str = "document") -> 
     with pytest.raises(ExtractionError) as caught:
         await extractor.extract(data, name)
     return caught.value
+
+
+def readers() -> list[psutil.Process]:
+    """The processes that read a document: children of the one that makes them."""
+    families = [child for child in psutil.Process().children() if "extract_child" in " ".join(child.cmdline())]
+    return [reader for family in families for reader in family.children()]
 
 
 async def test_a_document_comes_through_whole(extractor: Extractor) -> None:
@@ -87,14 +92,13 @@ async def test_entities_bring_in_no_file(extractor: Extractor, tmp_path: Path, e
 
 
 async def test_a_reader_that_hangs_is_stopped_with_all_it_started() -> None:
-    extractor = Extractor(ExtractionLimits(wall_seconds=0.3))
-    here = psutil.Process()
-    before = {child.pid for child in here.children(recursive=True)}
+    extractor = Extractor(ExtractionLimits(wall_seconds=1.0))
+    await extractor.extract(b"the family comes up", "a.txt")
 
     error = await refusal(extractor, files.zip_bomb(100))
 
     assert error.code is CODE.TOO_SLOW
-    assert {child.pid for child in here.children(recursive=True)} <= before
+    assert not readers()
 
 
 async def test_processor_time_is_bounded() -> None:
@@ -108,33 +112,13 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
     assert error.code is CODE.TOO_LARGE
 
 
-async def test_the_reader_knows_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUARTERDECK_MASTER_KEYS", "canary")
-    extractor = Extractor()
-    task = asyncio.create_task(extractor.extract(files.zip_bomb(4), "a.docx"))
-    here = psutil.Process()
-    seen: list[dict[str, str]] = []
-    while not task.done():
-        for child in here.children():
-            with contextlib.suppress(psutil.Error):  # it ended meanwhile
-                if "extract_child" in " ".join(child.cmdline()):
-                    seen.append(child.environ())
-        await asyncio.sleep(0.02)
-    await task
-
-    assert any(seen)
-    assert not any("canary" in value for environment in seen for value in environment.values())
-
-
 async def test_cancelling_stops_the_reader() -> None:
     extractor = Extractor()
-    here = psutil.Process()
-    before = {child.pid for child in here.children()}
     task = asyncio.create_task(extractor.extract(await asyncio.to_thread(files.zip_bomb, 50), "a.docx"))
-    while not {child.pid for child in here.children()} - before:  # noqa: ASYNC110
+    while not readers():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert {child.pid for child in here.children()} <= before
+    assert not readers()
