@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urljoin
@@ -66,10 +66,12 @@ async def fetch(
     credentials: Mapping[str, str] | None = None,
     body: bytes | None = None,
     limits: Limits = Limits(),
+    before: Callable[[str], Awaitable[None]] | None = None,
 ) -> Fetched:
     """Requests `url` through a session of `open_session` and reads the whole answer, whatever its status.
 
     `credentials` are headers that go to the origin of `url` alone. Redirects are followed for GET and HEAD only.
+    `before` is asked of every URL before it is requested, and may take its time; what it raises ends it all.
     Raises `FetchFailed`, or `UrlRefused` for the URL given.
     """
     origin = policy.check_url(url)
@@ -77,6 +79,10 @@ async def fetch(
     bound = {name.lower() for name in credentials or {}}
     deadline = time.monotonic() + limits.timeout
     for _ in range(limits.max_redirects + 1):
+        if before is not None:
+            asked = time.monotonic()
+            await before(url)
+            deadline += time.monotonic() - asked
         answer = await _request(session, method, url, carried, body, limits, deadline)
         location = answer.headers.get("Location")
         if answer.status not in _REDIRECTS or location is None or method not in ("GET", "HEAD"):

@@ -19,9 +19,10 @@ async def begin(
     created_by: UUID | None,
     key: str | None = None,
     request: JsonObject | None = None,
+    is_refresh: bool = False,
 ) -> None:
     """Has the newest version processed, from now on by this execution alone; `document` is locked. What was processed
-    before is found until this is done."""
+    before is found until this is done. With `is_refresh` a web page is processed only if it has changed."""
     revision = document.last_revision + 1
     submission = Submission(
         tenant_id=document.tenant_id,
@@ -34,6 +35,7 @@ async def begin(
             "name": document.name,
             "version": document.version,
             "revision": revision,
+            **({"refresh": True} if is_refresh else {}),
         },
         inputs={},
         created_by=created_by,

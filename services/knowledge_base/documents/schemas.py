@@ -56,6 +56,7 @@ AgentIds = Annotated[
     Field(max_length=_MAX_AGENTS, description="The only agents that may find it; none: all."),
     AfterValidator(_each_once),
 ]
+RefreshHours = Annotated[int, Field(ge=1, le=_HOURS_OF_A_YEAR)]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=200)]
 OcrLanguages = Annotated[
     str,
@@ -129,9 +130,9 @@ class DocumentChange(RequestModel):
     name: Name = ""
     tags: Tags = Field(default=[])
     agent_ids: AgentIds = Field(default=[])
-    refresh_every_hours: Annotated[
-        int | None, Field(ge=1, le=_HOURS_OF_A_YEAR, description="Of a web page alone; null: never again.")
-    ] = None
+    refresh_every_hours: RefreshHours | None = Field(
+        default=None, description="Of a web page alone; null: never again."
+    )
 
 
 class ReprocessRequest(RequestModel):

@@ -84,6 +84,14 @@ class Document(Identified, TenantOwned, Timestamped, Base):
             "uq_documents_parent_id_path", "parent_id", "path", unique=True, postgresql_where="parent_id IS NOT NULL"
         ),
         Index("ix_documents_tags", "tags", postgresql_using="gin"),
+        # A page is taken once.
+        Index(
+            "uq_documents_knowledge_base_id_url",
+            "knowledge_base_id",
+            "url",
+            unique=True,
+            postgresql_where="url IS NOT NULL",
+        ),
         Index("ix_documents_refresh_at", "refresh_at", postgresql_where="refresh_at IS NOT NULL"),
     )
 

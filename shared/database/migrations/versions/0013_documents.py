@@ -3,13 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.migrations.security import protect
+from shared.database.migrations.security import SQL, create_system_functions, drop_functions, protect
 
 revision: str = "0013"
 down_revision: str | None = "0012"
 branch_labels: None = None
 depends_on: None = None
 
+_FUNCTIONS = (("knowledge_take_due_page", "knowledge_take_due_page()"),)
 _TIME = sa.DateTime(timezone=True)
 
 
@@ -44,9 +45,23 @@ def upgrade() -> None:
         "ix_document_versions_tenant_id", "document_versions", ["tenant_id"], postgresql_include=["size_bytes"]
     )
     op.create_index("ix_documents_tags", "documents", ["tags"], postgresql_using="gin")
+    _prepare_pages()
+
+
+def _prepare_pages() -> None:
+    op.create_index(
+        "uq_documents_knowledge_base_id_url",
+        "documents",
+        ["knowledge_base_id", "url"],
+        unique=True,
+        postgresql_where=sa.text("url IS NOT NULL"),
+    )
+    create_system_functions(SQL / "0013", _FUNCTIONS)
 
 
 def downgrade() -> None:
+    drop_functions(_FUNCTIONS)
+    op.drop_index("uq_documents_knowledge_base_id_url", table_name="documents")
     op.drop_index("ix_documents_tags", table_name="documents")
     op.drop_index("ix_document_versions_tenant_id", table_name="document_versions")
     op.create_index(

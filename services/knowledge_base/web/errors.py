@@ -1,0 +1,6 @@
+from shared.web.errors import Invalid
+
+
+class UrlsRefused(Invalid):
+    code = "urls_refused"
+    message = "No address was accepted."
