@@ -69,6 +69,8 @@ class JobCalls:
             while found is None:  # on record, but its vectors were let go of: they are paid once more
                 found = await self._embed(model_id, name, batch, keys)
             vectors += found
+        # What somebody keeps is paid on record: else a worker that dies now leaves it kept, and nobody knows the price.
+        await self._context.writer.barrier()
         return vectors
 
     def done(self) -> None:
