@@ -5,34 +5,33 @@ for the tenant's next purge, and for a sweep that looks for what was left lying.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, update
 
+from services.knowledge_base.indexes import repository as indexes
+from services.knowledge_base.indexes.strays import remove_strays
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, Scope, WriteSession
 from shared.database.tables.knowledge import KnowledgePurge
 from shared.database.tables.ledger import ExecutionRow
 from shared.executions.jobs import JobContext, JobFailed
 from shared.executions.submit import Ring, Submission, submit
+from shared.kit.ids import new_id
 from shared.kit.json import Json, JsonObject
-from shared.kit.logging import get_logger
 from shared.knowledge.errors import VectorStoreUnavailable
 from shared.web.context import correlation_id
 from shared.web.resources import Resources
 from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
 
-log = get_logger(__name__)
-
 ACTION = "purge"
 _SPEC: JsonObject = {"action": ACTION}
 _BATCH = 200
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-_SWEEP_EVERY = 300.0
+OVERDUE = 300.0
+_CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 async def request(
@@ -44,11 +43,39 @@ async def request(
     name: str,
     document_id: UUID | None = None,
 ) -> None:
-    """In the transaction that deletes the document, or without one the whole knowledge base."""
-    session.add(
-        KnowledgePurge(tenant_id=caller.tenant_id, knowledge_base_id=knowledge_base_id, document_id=document_id)
+    """In the transaction that deletes the document, or without one the whole knowledge base: before it is deleted."""
+    if document_id is None:
+        for index in await indexes.list_indexes(session, [knowledge_base_id]):
+            note(session, caller.tenant_id, knowledge_base_id, index_id=index.id)
+    note(session, caller.tenant_id, knowledge_base_id, document_id=document_id)
+    await submit_purge(session, caller.tenant_id, f"Forget {name}", ring, created_by=caller.user_id)
+
+
+def note(
+    session: WriteSession,
+    tenant_id: UUID,
+    knowledge_base_id: UUID,
+    *,
+    index_id: UUID | None = None,
+    document_id: UUID | None = None,
+    delay: timedelta = timedelta(),
+) -> UUID:
+    """Writes down what is to be removed: what the document has no more, or a whole index. It is done by the tenant's
+    next purge, or by the sweep; not before `delay` is over."""
+    entry = KnowledgePurge(
+        id=new_id(),
+        tenant_id=tenant_id,
+        knowledge_base_id=knowledge_base_id,
+        index_id=index_id,
+        document_id=document_id,
+        tried_at=func.now() + delay,
     )
-    await _submit(session, caller.tenant_id, f"Forget {name}", ring, created_by=caller.user_id)
+    session.add(entry)
+    return entry.id
+
+
+async def settle(session: WriteSession, purge_id: UUID) -> None:
+    await session.execute(delete(KnowledgePurge).where(KnowledgePurge.id == purge_id))
 
 
 async def purge(context: JobContext) -> Json:
@@ -56,39 +83,18 @@ async def purge(context: JobContext) -> Json:
     return await context.step(ACTION, lambda: _purge_with_patience(context))
 
 
-@asynccontextmanager
-async def sweeping(app: Resources) -> AsyncGenerator[None]:
-    """For the life of a process: now and then submits again what was left lying."""
-    task = asyncio.create_task(_sweep_for_ever(app))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def sweep(app: Resources, age: float = _SWEEP_EVERY) -> int:
+async def sweep(app: Resources, age: float = OVERDUE) -> int:
     """Submits an execution for each tenant whose purges nobody tried for `age` seconds; gives their number."""
     async with app.database.write(Scope()) as session:
         found = await session.scalars(text("SELECT knowledge_overdue_purges(:age)"), {"age": age})
         tenants = [UUID(str(tenant)) for tenant in found]
     for tenant_id in tenants:
         async with app.database.write(Scope(tenant_id)) as session:
-            await _submit(session, tenant_id, "Forget what was deleted", app.doorbell.ring)
+            await submit_purge(session, tenant_id, "Forget what was deleted", app.doorbell.ring)
     return len(tenants)
 
 
-async def _sweep_for_ever(app: Resources) -> None:
-    while True:
-        await asyncio.sleep(_SWEEP_EVERY)
-        try:
-            await sweep(app)
-        except Exception:
-            log.exception("the sweep for overdue purges failed")
-
-
-async def _submit(
+async def submit_purge(
     session: WriteSession, tenant_id: UUID, name: str, ring: Ring, *, created_by: UUID | None = None
 ) -> None:
     submission = Submission(
@@ -130,10 +136,10 @@ async def _purge_what_can_be(context: JobContext) -> _Round:
     while True:
         async with context.database.read(Scope(context.tenant_id)) as session:
             waiting = await _waiting(session, last)
-            busy = await _being_ingested(session)
-        for entry in waiting:
+            running = await _running(session)
+        for entry, is_due in waiting:
             last = entry.id
-            if entry.document_id in busy or (entry.document_id is None and entry.knowledge_base_id in busy):
+            if not is_due or any(one.may_write(entry) for one in running):
                 done.busy += 1
                 continue
             try:
@@ -149,31 +155,56 @@ async def _purge_what_can_be(context: JobContext) -> _Round:
 async def _purge_one(context: JobContext, entry: KnowledgePurge) -> None:
     async with context.database.write(Scope(context.tenant_id)) as session:
         await session.execute(update(KnowledgePurge).where(KnowledgePurge.id == entry.id).values(tried_at=func.now()))
-    vectors = context.resources.vectors
-    if entry.document_id is None:
-        await vectors.drop(entry.knowledge_base_id)
+    if entry.document_id is not None:
+        scope = Scope(context.tenant_id)
+        await remove_strays(context.resources, scope, entry.knowledge_base_id, entry.document_id)
     else:
-        await vectors.delete_document(entry.knowledge_base_id, entry.document_id)
+        await _drop(context, entry.index_id or entry.knowledge_base_id)
     async with context.database.write(Scope(context.tenant_id)) as session:
-        await session.execute(delete(KnowledgePurge).where(KnowledgePurge.id == entry.id))
+        await settle(session, entry.id)
 
 
-async def _waiting(session: ReadSession, after: UUID | None) -> Sequence[KnowledgePurge]:
-    statement = select(KnowledgePurge).order_by(KnowledgePurge.id).limit(_BATCH)
+async def _drop(context: JobContext, index_id: UUID) -> None:
+    async with context.database.read(Scope(context.tenant_id)) as session:
+        if await indexes.exists(session, index_id):  # never what answers, whatever was written down
+            return
+    await context.resources.vectors.drop(index_id)
+
+
+async def _waiting(session: ReadSession, after: UUID | None) -> list[tuple[KnowledgePurge, bool]]:
+    """With whether its time has come."""
+    statement = select(KnowledgePurge, KnowledgePurge.tried_at <= func.now()).order_by(KnowledgePurge.id).limit(_BATCH)
     if after is not None:
         statement = statement.where(KnowledgePurge.id > after)
-    return (await session.scalars(statement)).all()
+    return [(entry, is_due) for entry, is_due in await session.execute(statement)]
 
 
-async def _being_ingested(session: ReadSession) -> set[UUID]:
-    """Documents and knowledge bases that a running ingestion may still write vectors of.
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An execution that may still write vectors: it stops as soon as it sees that what it writes to is gone. A purge
+    before that moment could come too early."""
 
-    It stops as soon as it sees that its document is gone; a purge before that moment could come too early.
-    """
+    knowledge_base_id: str
+    document_id: str | None
+    started_at: datetime
+
+    def may_write(self, entry: KnowledgePurge) -> bool:
+        if entry.document_id is not None:
+            return self.document_id == str(entry.document_id)
+        # What began later has seen that it is gone.
+        noted_at = datetime.fromtimestamp((entry.id.int >> 80) / 1000, UTC)
+        return self.knowledge_base_id == str(entry.knowledge_base_id) and self.started_at < noted_at + _CLOCKS_DIFFER
+
+
+async def _running(session: ReadSession) -> list[_Running]:
     spec = ExecutionRow.spec
-    statement = select(spec["document_id"].astext, spec["knowledge_base_id"].astext).where(
+    statement = select(
+        spec["knowledge_base_id"].astext,
+        spec["document_id"].astext,
+        func.coalesce(ExecutionRow.started_at, ExecutionRow.created_at),
+    ).where(
         ExecutionRow.kind == ExecutionKind.INGESTION.value,
         ExecutionRow.status == ExecutionStatus.RUNNING.value,
-        spec.has_key("document_id"),
+        spec.has_key("knowledge_base_id"),
     )
-    return {UUID(one) for pair in await session.execute(statement) for one in pair}
+    return [_Running(*row) for row in await session.execute(statement)]

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -14,8 +14,9 @@ from sqlalchemy import text
 
 from services.knowledge_base import tasks as _tasks
 from services.knowledge_base.module import SERVICE
-from services.orchestration.engine.ports import Ledger, Outside
+from services.orchestration.engine.ports import Ledger
 from services.orchestration.engine.runner import ExecutionRunner
+from services.orchestration.worker.composition import open_outside
 from services.orchestration.worker.jobs import job_handlers
 from services.orchestration.worker.worker import Worker
 from shared.database.session import Scope
@@ -112,23 +113,24 @@ class Library:
 async def working(resources: Resources, lease: float = 30.0) -> AsyncGenerator[None]:
     """The product's own worker, for ingestion alone, and without Celery: it looks for work all the time."""
     handlers = job_handlers(resources)
-
-    def make_runner(ledger: Ledger) -> ExecutionRunner:
-        return ExecutionRunner(ledger, cast(Outside, None), handlers)
-
     changes = {"worker_capacity": 0, "worker_ingestion_capacity": 4, "lease_seconds": lease}
     settings = resources.settings.model_copy(update=changes)
-    worker = Worker(settings, resources.redis, resources.doorbell, make_runner)
-    leave = asyncio.Event()
-    tasks = [asyncio.create_task(worker.run(_until(leave))), asyncio.create_task(_listen(worker))]
-    try:
-        yield
-    finally:
-        leave.set()
-        await tasks[0]
-        tasks[1].cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tasks[1]
+    async with open_outside(replace(resources, settings=settings)) as outside:
+
+        def make_runner(ledger: Ledger) -> ExecutionRunner:
+            return ExecutionRunner(ledger, outside, handlers)
+
+        worker = Worker(settings, resources.redis, resources.doorbell, make_runner)
+        leave = asyncio.Event()
+        tasks = [asyncio.create_task(worker.run(_until(leave))), asyncio.create_task(_listen(worker))]
+        try:
+            yield
+        finally:
+            leave.set()
+            await tasks[0]
+            tasks[1].cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await tasks[1]
 
 
 async def _until(event: asyncio.Event) -> None:

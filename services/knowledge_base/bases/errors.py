@@ -1,6 +1,15 @@
-from shared.web.errors import Conflict
+from shared.web.errors import Conflict, Invalid
 
 
 class NameTaken(Conflict):
     code = "knowledge_base_name_taken"
     message = "Another knowledge base has this name."
+
+
+class ChunkTooLarge(Invalid):
+    message = "Chunks may not be larger than what the embedding model takes."
+
+
+class EmbeddingModelUnknown(Invalid):
+    code = "embedding_model_unknown"
+    message = "There is no such embedding model."

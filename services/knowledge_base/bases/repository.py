@@ -1,11 +1,24 @@
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, select
 
 from services.knowledge_base.bases.schemas import KnowledgeBaseSort
-from shared.database.session import ReadSession
+from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document, KnowledgeBase
+from shared.database.tables.ledger import ExecutionRow
+
+_OPEN = ("pending", "processing")
+_LOST = ("failed", "cancelled")
+
+
+@dataclass(slots=True)
+class Contents:
+    by_status: dict[str, int] = field(default_factory=dict[str, int])
+    searchable: int = 0
+    chunks: int = 0
+    size_bytes: int = 0
 
 
 async def list_bases(
@@ -25,11 +38,32 @@ async def get_base(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBa
     return await session.get(KnowledgeBase, knowledge_base_id)
 
 
-async def count_contents(session: ReadSession, knowledge_base_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
-    """Per knowledge base its documents and the chunks of those that are ready."""
+async def lock_base(session: WriteSession, knowledge_base_id: UUID) -> KnowledgeBase | None:
+    return await session.scalar(select(KnowledgeBase).where(KnowledgeBase.id == knowledge_base_id).with_for_update())
+
+
+async def count_contents(session: ReadSession, knowledge_base_ids: Sequence[UUID]) -> dict[UUID, Contents]:
+    """A document whose execution ended without it counts as failed, as it is shown."""
+    lost = and_(Document.status.in_(_OPEN), ExecutionRow.status.in_(_LOST))
+    status = case((lost, "failed"), else_=Document.status)
     statement = (
-        select(Document.knowledge_base_id, func.count(), func.sum(Document.chunk_count))
+        select(
+            Document.knowledge_base_id,
+            status,
+            func.count(),
+            func.count(Document.revision),
+            func.sum(Document.chunk_count).filter(Document.revision.is_not(None)),
+            func.sum(Document.size_bytes),
+        )
+        .outerjoin(ExecutionRow, and_(Document.status.in_(_OPEN), ExecutionRow.id == Document.execution_id))
         .where(Document.knowledge_base_id.in_(knowledge_base_ids))
-        .group_by(Document.knowledge_base_id)
+        .group_by(Document.knowledge_base_id, status)
     )
-    return {base: (documents, chunks or 0) for base, documents, chunks in await session.execute(statement)}
+    found = {base: Contents() for base in knowledge_base_ids}
+    for base, state, documents, searchable, chunks, size in await session.execute(statement):
+        contents = found[base]
+        contents.by_status[state] = documents
+        contents.searchable += searchable
+        contents.chunks += chunks or 0
+        contents.size_bytes += int(size or 0)
+    return found

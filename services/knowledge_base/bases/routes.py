@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, status
 
 from services.knowledge_base.bases import service
-from services.knowledge_base.bases.errors import NameTaken
+from services.knowledge_base.bases.errors import ChunkTooLarge, EmbeddingModelUnknown, NameTaken
 from services.knowledge_base.bases.schemas import (
     KnowledgeBaseCreate,
     KnowledgeBaseOut,
@@ -23,6 +23,7 @@ router = APIRouter(prefix="/knowledge-bases", tags=["knowledge bases"])
 
 Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
 Writer = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_WRITE))]
+_REFUSED = (ChunkTooLarge, EmbeddingModelUnknown)
 NamePart = Annotated[str | None, Query(alias="q", max_length=200, description="A part of the name.")]
 
 
@@ -38,9 +39,11 @@ async def list_knowledge_bases(
     return await service.list_bases(session, name=q, limit=limit, cursor=cursor, sort=sort)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=responses(NotAllowed, NameTaken))
-async def create_knowledge_base(request: KnowledgeBaseCreate, session: WriteDb, caller: Writer) -> KnowledgeBaseOut:
-    return await service.create(session, caller, request)
+@router.post("", status_code=status.HTTP_201_CREATED, responses=responses(NotAllowed, NameTaken, *_REFUSED))
+async def create_knowledge_base(
+    request: KnowledgeBaseCreate, session: WriteDb, app: App, caller: Writer
+) -> KnowledgeBaseOut:
+    return await service.create(app, session, caller, request)
 
 
 @router.get("/{knowledge_base_id}", responses=responses(NotAllowed, KnowledgeBaseNotFound))
@@ -48,12 +51,16 @@ async def get_knowledge_base(knowledge_base_id: UUID, session: ReadDb, caller: R
     return await service.get_base(session, knowledge_base_id)
 
 
-@router.put("/{knowledge_base_id}", responses=responses(NotAllowed, KnowledgeBaseNotFound, NameTaken))
+@router.put("/{knowledge_base_id}", responses=responses(NotAllowed, KnowledgeBaseNotFound, NameTaken, *_REFUSED))
 async def update_knowledge_base(
-    knowledge_base_id: UUID, request: KnowledgeBaseUpdate, session: WriteDb, caller: Writer
+    knowledge_base_id: UUID, request: KnowledgeBaseUpdate, session: WriteDb, app: App, caller: Writer
 ) -> KnowledgeBaseOut:
-    """Replaces all of it. New chunk sizes hold for documents that are processed from now on."""
-    return await service.update(session, knowledge_base_id, request)
+    """Replaces all of it, but for an embedding model or a language that is not named.
+
+    New chunk sizes hold for documents that are processed from now on. Another embedding model has all documents
+    embedded anew by an execution, `building`, while the present one goes on answering; cancelling that execution
+    leaves all as it is. While one is being built the last word counts."""
+    return await service.update(app, session, caller, knowledge_base_id, request)
 
 
 @router.delete(
@@ -63,4 +70,4 @@ async def update_knowledge_base(
 )
 async def delete_knowledge_base(knowledge_base_id: UUID, session: WriteDb, app: App, caller: Writer) -> None:
     """With all its documents. Its vectors are removed by an execution."""
-    await service.delete(session, caller, knowledge_base_id, app.doorbell.ring)
+    await service.delete(session, caller, knowledge_base_id, app)

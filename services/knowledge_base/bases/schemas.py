@@ -2,17 +2,38 @@ from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from shared.knowledge.embedding import MAX_CHUNK_TOKENS
+from shared.knowledge.keywords import LANGUAGES
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
 
 _SIZE = 200
 _OVERLAP = 32
+_LARGEST = 8192
 
-ChunkSize = Annotated[int, Field(ge=32, le=MAX_CHUNK_TOKENS, description="In tokens of the embedding model.")]
+
+def _known(language: str) -> str:
+    if language not in LANGUAGES:
+        raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
+    return language
+
+
+ChunkSize = Annotated[
+    int,
+    Field(
+        ge=32, le=_LARGEST, description="In tokens of the embedding model, which cannot take more than its own most."
+    ),
+]
 ChunkOverlap = Annotated[
-    int, Field(ge=0, le=MAX_CHUNK_TOKENS // 2, description="Tokens that two chunks may share; at most half a chunk.")
+    int, Field(ge=0, le=_LARGEST // 2, description="Tokens that two chunks may share; at most half a chunk.")
+]
+Language = Annotated[
+    str,
+    AfterValidator(_known),
+    Field(
+        description="What the documents are mostly written in, in English and lower case, as a stemmer is called;"
+        " `none` takes words as they are."
+    ),
 ]
 
 
@@ -26,6 +47,10 @@ class KnowledgeBaseCreate(RequestModel):
     description: LongText = ""
     chunk_size: ChunkSize = _SIZE
     chunk_overlap: ChunkOverlap = _OVERLAP
+    embedding_model_id: Annotated[UUID | None, Field(description="An embedding model; null is the built-in one.")] = (
+        None
+    )
+    language: Language = "english"
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:
@@ -35,17 +60,44 @@ class KnowledgeBaseCreate(RequestModel):
 
 
 class KnowledgeBaseUpdate(KnowledgeBaseCreate):
-    """New sizes hold for documents that are processed from now on; reprocess those that are there."""
+    """New sizes hold for documents that are processed from now on; reprocess those that are there. Embedding model and
+    language stay if they are not given. Another model has everything embedded anew; what is found meanwhile is found
+    by the present one, until all is done."""
+
+
+class IndexOut(ResponseModel):
+    """Of the chunks that are found, how many have a vector in this index."""
+
+    embedding_model_id: UUID | None
+    embedding_model: str
+    execution_id: UUID | None
+    chunks: int
+    chunks_done: int
 
 
 class KnowledgeBaseOut(ResponseModel):
+    """`chunk_count` and `documents_searchable` count what is found. `building`: the index of another embedding model,
+    which answers when it is whole."""
+
     id: UUID
     name: str
     description: str
+    embedding_model_id: UUID | None
     embedding_model: str
+    language: str
     chunk_size: int
     chunk_overlap: int
     document_count: int
+    documents_by_status: dict[str, int]
+    documents_searchable: int
     chunk_count: int
+    size_bytes: int
+    building: IndexOut | None
     created_at: Timestamp
     updated_at: Timestamp
+
+
+class WorkOut(ResponseModel):
+    """The execution that does it."""
+
+    execution_id: UUID

@@ -1,24 +1,30 @@
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
 from services.knowledge_base import purges
 from services.knowledge_base.bases import repository
-from services.knowledge_base.bases.errors import NameTaken
+from services.knowledge_base.bases.errors import ChunkTooLarge, EmbeddingModelUnknown, NameTaken
+from services.knowledge_base.bases.repository import Contents
 from services.knowledge_base.bases.schemas import (
+    IndexOut,
     KnowledgeBaseCreate,
     KnowledgeBaseOut,
     KnowledgeBaseSort,
     KnowledgeBaseUpdate,
 )
+from services.knowledge_base.indexes import changes
+from services.knowledge_base.indexes import repository as indexes
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession, is_unique_violation
-from shared.database.tables.knowledge import KnowledgeBase
-from shared.executions.submit import Ring
+from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
 from shared.kit.ids import new_id
-from shared.knowledge.embedding import EMBEDDING_MODEL
-from shared.knowledge.errors import KnowledgeBaseNotFound
+from shared.knowledge.embedding import TextEmbedder
+from shared.knowledge.errors import EmbeddingModelGone, KnowledgeBaseNotFound
 from shared.web.pagination import Page, decode_cursor, page
+from shared.web.resources import Resources
 
 _NAME = "uq_knowledge_bases_tenant_id_name"
 
@@ -28,51 +34,91 @@ async def list_bases(
 ) -> Page[KnowledgeBaseOut]:
     after = decode_cursor(cursor, UUID)[0] if cursor else None
     rows = await repository.list_bases(session, name=name, after=after, limit=limit + 1, sort=sort)
-    counts = await repository.count_contents(session, [row.id for row in rows])
-    return page(rows, limit, lambda row: _out(row, *counts.get(row.id, (0, 0))), lambda row: (row.id,))
+    shown = {out.id: out for out in await _out(session, rows)}
+    return page(rows, limit, lambda row: shown[row.id], lambda row: (row.id,))
 
 
 async def get_base(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBaseOut:
-    base = await _require(session, knowledge_base_id)
-    counts = await repository.count_contents(session, [base.id])
-    return _out(base, *counts.get(base.id, (0, 0)))
+    base = await repository.get_base(session, knowledge_base_id)
+    if base is None:
+        raise KnowledgeBaseNotFound
+    return (await _out(session, [base]))[0]
 
 
-async def create(session: WriteSession, caller: Principal, request: KnowledgeBaseCreate) -> KnowledgeBaseOut:
+async def create(
+    app: Resources, session: WriteSession, caller: Principal, request: KnowledgeBaseCreate
+) -> KnowledgeBaseOut:
+    embedder = await _embedder(app, caller, request.embedding_model_id)
+    _check_size(request.chunk_size, embedder)
+    id_ = new_id()
     base = KnowledgeBase(
-        id=new_id(),
+        id=id_,
         tenant_id=caller.tenant_id,
-        embedding_model=EMBEDDING_MODEL,
+        embedding_model=embedder.name,
+        index_id=id_,
         created_by=caller.user_id,
-        **request.model_dump(),
+        **_plain(request),
     )
     session.add(base)
     await _flush(session)
+    session.add(changes.index_of(base, request.embedding_model_id, embedder.name, indexes.ACTIVE, id_=id_))
+    await session.flush()
     await session.refresh(base)
-    return _out(base, 0, 0)
+    return (await _out(session, [base]))[0]
 
 
-async def update(session: WriteSession, knowledge_base_id: UUID, request: KnowledgeBaseUpdate) -> KnowledgeBaseOut:
-    base = await _require(session, knowledge_base_id)
-    for field, value in request.model_dump().items():
+async def update(
+    app: Resources, session: WriteSession, caller: Principal, knowledge_base_id: UUID, request: KnowledgeBaseUpdate
+) -> KnowledgeBaseOut:
+    base = await _lock(session, knowledge_base_id)
+    model_id = await changes.wanted_model(session, base)
+    if "embedding_model_id" in request.model_fields_set:
+        model_id = request.embedding_model_id
+    embedder = await _embedder(app, caller, model_id)
+    _check_size(request.chunk_size, embedder)
+    language = base.language
+    for field, value in _plain(request).items():
         setattr(base, field, value)
     await _flush(session)
+    await changes.change_model(session, caller, base, model_id, embedder.name, app.doorbell.ring)
+    if base.language != language:
+        await changes.change_language(session, caller, base, app.doorbell.ring)
     await session.refresh(base)
     return await get_base(session, knowledge_base_id)
 
 
-async def delete(session: WriteSession, caller: Principal, knowledge_base_id: UUID, ring: Ring) -> None:
-    base = await _require(session, knowledge_base_id)
+async def delete(session: WriteSession, caller: Principal, knowledge_base_id: UUID, app: Resources) -> None:
+    base = await _lock(session, knowledge_base_id)
+    await purges.request(session, caller, app.doorbell.ring, knowledge_base_id=knowledge_base_id, name=base.name)
     await session.delete(base)
     await session.flush()
-    await purges.request(session, caller, ring, knowledge_base_id=knowledge_base_id, name=base.name)
 
 
-async def _require(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBase:
-    base = await repository.get_base(session, knowledge_base_id)
+async def _lock(session: WriteSession, knowledge_base_id: UUID) -> KnowledgeBase:
+    base = await repository.lock_base(session, knowledge_base_id)
     if base is None:
         raise KnowledgeBaseNotFound
     return base
+
+
+async def _embedder(app: Resources, caller: Principal, model_id: UUID | None) -> TextEmbedder:
+    try:
+        return await app.embedders.of(caller.scope, model_id)
+    except EmbeddingModelGone:
+        raise EmbeddingModelUnknown from None
+
+
+def _check_size(chunk_size: int, embedder: TextEmbedder) -> None:
+    if chunk_size > embedder.max_tokens:
+        raise ChunkTooLarge(f"{embedder.name} takes at most {embedder.max_tokens} tokens: make chunks no larger.")
+
+
+def _plain(request: KnowledgeBaseCreate) -> dict[str, Any]:
+    """What is a column; the language of an update that does not name one is left out."""
+    values = request.model_dump(exclude={"embedding_model_id"})
+    if isinstance(request, KnowledgeBaseUpdate) and "language" not in request.model_fields_set:
+        del values["language"]
+    return values
 
 
 async def _flush(session: WriteSession) -> None:
@@ -84,16 +130,52 @@ async def _flush(session: WriteSession) -> None:
         raise
 
 
-def _out(base: KnowledgeBase, documents: int, chunks: int) -> KnowledgeBaseOut:
+async def _out(session: ReadSession, bases: Sequence[KnowledgeBase]) -> list[KnowledgeBaseOut]:
+    ids = [base.id for base in bases]
+    contents = await repository.count_contents(session, ids)
+    of_base: dict[UUID, dict[str, KnowledgeIndex]] = {id_: {} for id_ in ids}
+    for index in await indexes.list_indexes(session, ids):
+        of_base[index.knowledge_base_id][index.status] = index
+    return [
+        _shown(
+            base, contents[base.id], of_base[base.id].get(indexes.ACTIVE), await _building(session, of_base[base.id])
+        )
+        for base in bases
+    ]
+
+
+async def _building(session: ReadSession, found: dict[str, KnowledgeIndex]) -> IndexOut | None:
+    index = found.get(indexes.BUILDING)
+    if index is None:
+        return None
+    coverage = await indexes.get_coverage(session, index.knowledge_base_id, index.id)
+    return IndexOut(
+        embedding_model_id=index.model_id,
+        embedding_model=index.model_name,
+        execution_id=index.execution_id,
+        chunks=coverage.chunks,
+        chunks_done=coverage.embedded,
+    )
+
+
+def _shown(
+    base: KnowledgeBase, contents: Contents, active: KnowledgeIndex | None, building: IndexOut | None
+) -> KnowledgeBaseOut:
     return KnowledgeBaseOut(
         id=base.id,
         name=base.name,
         description=base.description,
-        embedding_model=base.embedding_model,
+        embedding_model_id=None if active is None else active.model_id,
+        embedding_model=base.embedding_model if active is None else active.model_name,
+        language=base.language,
         chunk_size=base.chunk_size,
         chunk_overlap=base.chunk_overlap,
-        document_count=documents,
-        chunk_count=chunks,
+        document_count=sum(contents.by_status.values()),
+        documents_by_status=contents.by_status,
+        documents_searchable=contents.searchable,
+        chunk_count=contents.chunks,
+        size_bytes=contents.size_bytes,
+        building=building,
         created_at=base.created_at,
         updated_at=base.updated_at,
     )

@@ -36,6 +36,10 @@ class KnowledgeBase(Identified, TenantOwned, Timestamped, Base):
     language: Mapped[str] = mapped_column(Text, default="english", server_default="english")
     # The index that answers. A first index has the id of its knowledge base; None means that one.
     index_id: Mapped[UUID | None]
+    # What it is about, for agents that search it; written by a model if one is named. None: to be written anew.
+    summary: Mapped[str] = mapped_column(Text, default="", server_default="")
+    summary_model_id: Mapped[UUID | None]
+    summary_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None]
 
 
@@ -84,6 +88,8 @@ class Document(Identified, TenantOwned, Timestamped, Base):
             "uq_documents_parent_id_path", "parent_id", "path", unique=True, postgresql_where="parent_id IS NOT NULL"
         ),
         Index("ix_documents_tags", "tags", postgresql_using="gin"),
+        # Those that an ingestion should have finished.
+        Index("ix_documents_open", "execution_id", postgresql_where="status IN ('pending', 'processing')"),
         # A page is taken once.
         Index(
             "uq_documents_knowledge_base_id_url",
@@ -92,6 +98,7 @@ class Document(Identified, TenantOwned, Timestamped, Base):
             unique=True,
             postgresql_where="url IS NOT NULL",
         ),
+        Index("ix_documents_knowledge_base_id_updated_at", "knowledge_base_id", "updated_at"),
         Index("ix_documents_refresh_at", "refresh_at", postgresql_where="refresh_at IS NOT NULL"),
     )
 

@@ -1,0 +1,125 @@
+"""A knowledge base gets another embedding model, another language, or its vectors anew: what sets that off.
+
+The index that answers stays until the new one is whole. While one is being built, the last word counts: another model
+puts a new index in its place, the present model gives the change up.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete
+
+from services.knowledge_base import purges
+from services.knowledge_base.indexes import repository
+from shared.auth.principal import Principal
+from shared.database.session import ReadSession, WriteSession
+from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
+from shared.executions.submit import Ring, Submission, submit
+from shared.kit.ids import new_id
+from shared.kit.json import JsonObject
+from shared.web.context import correlation_id
+from shared.workflow.states import ExecutionKind, Lane
+
+BUILD = "reindex"
+WORDS = "words"
+# Somebody may just be searching in an index that is given up.
+SEARCHES_END = timedelta(seconds=20)
+
+
+async def wanted_model(session: ReadSession, base: KnowledgeBase) -> UUID | None:
+    """The embedding model that it has, or is to have once that is built."""
+    by_status = {index.status: index for index in await repository.list_indexes(session, [base.id])}
+    index = by_status.get(repository.BUILDING) or by_status.get(repository.ACTIVE)
+    return None if index is None else index.model_id
+
+
+async def change_model(
+    session: WriteSession, caller: Principal, base: KnowledgeBase, model_id: UUID | None, model_name: str, ring: Ring
+) -> None:
+    """`base` is locked. Nothing is done if that is the model that it has or is about to have."""
+    if model_id == await wanted_model(session, base):
+        return
+    active = await repository.get_active(session, base.id)
+    if await give_up(session, base.tenant_id, base.id):
+        await purges.submit_purge(session, base.tenant_id, f"Forget an index of {base.name}", ring)
+    if active is not None and active.model_id != model_id:
+        await build(session, base, model_id, model_name, ring, created_by=caller.user_id)
+
+
+async def build(
+    session: WriteSession,
+    base: KnowledgeBase,
+    model_id: UUID | None,
+    model_name: str,
+    ring: Ring,
+    *,
+    created_by: UUID | None,
+    key: str | None = None,
+    request: JsonObject | None = None,
+) -> UUID:
+    """A new index beside the one that answers, by an execution whose id this gives."""
+    await repository.ensure_first(session, base.tenant_id, base.id)
+    index = index_of(base, model_id, model_name, repository.BUILDING)
+    spec: JsonObject = {"action": BUILD, "knowledge_base_id": str(base.id), "index_id": str(index.id)}
+    name = f"Index {base.name} with {model_name}"
+    execution_id = await start(session, base, name, spec, ring, created_by, key=key, request=request)
+    index.execution_id = execution_id
+    session.add(index)
+    await session.flush()
+    return execution_id
+
+
+async def give_up(session: WriteSession, tenant_id: UUID, knowledge_base_id: UUID) -> bool:
+    """The index that is being built, if there is one. Its execution sees that it is gone, and ends."""
+    statement = delete(KnowledgeIndex).where(
+        KnowledgeIndex.knowledge_base_id == knowledge_base_id, KnowledgeIndex.status == repository.BUILDING
+    )
+    index_id = await session.scalar(statement.returning(KnowledgeIndex.id))
+    if index_id is not None:
+        purges.note(session, tenant_id, knowledge_base_id, index_id=index_id)
+    return index_id is not None
+
+
+async def change_language(session: WriteSession, caller: Principal, base: KnowledgeBase, ring: Ring) -> UUID:
+    spec: JsonObject = {"action": WORDS, "knowledge_base_id": str(base.id)}
+    return await start(session, base, f"Index the words of {base.name}", spec, ring, caller.user_id)
+
+
+async def start(
+    session: WriteSession,
+    base: KnowledgeBase,
+    name: str,
+    spec: JsonObject,
+    ring: Ring,
+    created_by: UUID | None,
+    *,
+    key: str | None = None,
+    request: JsonObject | None = None,
+) -> UUID:
+    submission = Submission(
+        tenant_id=base.tenant_id,
+        kind=ExecutionKind.INGESTION,
+        lane=Lane.INGESTION,
+        name=name,
+        spec=spec,
+        inputs={},
+        created_by=created_by,
+        correlation_id=correlation_id(),
+        idempotency_key=key,
+        request=request,
+    )
+    return (await submit(session, submission, ring)).id
+
+
+def index_of(
+    base: KnowledgeBase, model_id: UUID | None, model_name: str, status: str, *, id_: UUID | None = None
+) -> KnowledgeIndex:
+    return KnowledgeIndex(
+        id=id_ or new_id(),
+        tenant_id=base.tenant_id,
+        knowledge_base_id=base.id,
+        model_id=model_id,
+        model_name=model_name,
+        status=status,
+        created_by=base.created_by,
+    )
