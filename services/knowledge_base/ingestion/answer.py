@@ -20,6 +20,8 @@ from services.knowledge_base.ingestion.extract.model import (
 _TITLE = 1000
 _WARNINGS = 100
 _WARNING = 500
+# In documents without pages, these are the numbers of pictures.
+_PICTURES = 50
 
 _Offset = Annotated[int, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1)]
@@ -73,6 +75,20 @@ def understood(answer: bytes, limits: ContentLimits) -> Extracted:
     )
 
 
+class Pictured(BaseModel):
+    """`size` is that of the image which follows; none follows when it is page `page` of the document itself."""
+
+    page: int = Field(ge=0, le=100_000)
+    size: int | None = Field(ge=0)
+
+
+def pictured(answer: bytes) -> Pictured:
+    try:
+        return Pictured.model_validate_json(answer)
+    except ValidationError:
+        raise failure(answer) from None
+
+
 def failure(answer: bytes) -> ExtractionError:
     """Of an answer that can only be one."""
     try:
@@ -112,7 +128,7 @@ def _consistent(document: _Document) -> bool:
         not any("\0" in word for word in words)
         and all(_rises(offsets) and (not offsets or offsets[-1] <= end) for offsets in rising)
         and all(one < other for one, other in pairwise(document.images_only))
-        and (not document.pages or not document.images_only or document.images_only[-1] <= len(document.pages))
+        and (not document.images_only or document.images_only[-1] <= max(len(document.pages), _PICTURES))
     )
 
 

@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _NEW_USER, _NEW_NET, _NEW_IPC = 0x1000_0000, 0x4000_0000, 0x0800_0000
 
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # the same numbers on every machine
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 # How many kinds of access to files each version of Landlock knows; later ones know at least as many as the last.
 _FILE_KINDS: Mapping[int, int] = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _TCP, _TCP_SINCE = 0b11, 4
@@ -64,21 +64,27 @@ class Cage:
     files: int
 
     @classmethod
-    def around(cls, readable: Iterable[Path]) -> "Cage":
-        return cls(_landlock(readable) if _LINUX else -1)
+    def around(cls, readable: Iterable[Path], *, programs: bool = False) -> "Cage":
+        """`programs`: what is there may also be run."""
+        allowed = _READ_FILE | _READ_DIR | (_EXECUTE if programs else 0)
+        return cls(_landlock(readable, allowed) if _LINUX else -1)
 
-    def enter(self) -> None:
-        """For good: no files but those, none to be written, no sockets, no processes, no signals to others."""
+    def enter(self, *, programs: bool = False) -> None:
+        """For good: no files but those, none to be written, no sockets, no processes, no signals to others.
+
+        `programs`: the process may become another program, of which less is known and so less is refused.
+        """
         if not _LINUX:
             return
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if self.files >= 0 and libc.syscall(_LANDLOCK_RESTRICT, self.files, 0) != 0:
             raise OSError(ctypes.get_errno(), "Landlock refused its own rule")
-        _filter_calls(libc)
+        machine = platform.machine()
+        _filter_calls(libc, programs_filter(machine) if programs else filter_program(machine, os.getpid()))
 
 
-def _landlock(readable: Iterable[Path]) -> int:
+def _landlock(readable: Iterable[Path], allowed: int) -> int:
     libc = ctypes.CDLL(None)
     version = libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     if version < 1:
@@ -94,7 +100,7 @@ def _landlock(readable: Iterable[Path]) -> int:
     for path in readable if files >= 0 else ():
         with contextlib.suppress(OSError):
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            libc.syscall(_LANDLOCK_ADD, files, 1, struct.pack("=Qi", _READ_FILE | _READ_DIR, place), 0)
+            libc.syscall(_LANDLOCK_ADD, files, 1, struct.pack("=Qi", allowed, place), 0)
             os.close(place)
     return files
 
@@ -124,17 +130,27 @@ _NEEDED: dict[str, tuple[int | None, int | None]] = {
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None),
     "nanosleep": (35, 101), "clock_nanosleep": (230, 115),
 }  # fmt: skip
+# Of a program we did not write only what it cannot need is refused.
+_NEVER: dict[str, tuple[int | None, int | None]] = {
+    "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "socket": (41, 198), "socketpair": (53, 199),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kill": (62, 129),
+    "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "memfd_create": (319, 279), "shmget": (29, 194),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "keyctl": (250, 219), "add_key": (248, 217),
+    "request_key": (249, 218), "init_module": (175, 105), "finit_module": (313, 273),
+}  # fmt: skip
 _OPEN, _OPENAT, _TGKILL = (2, None), (257, 56), (234, 131)
 _PRLIMIT, _IOCTL, _CLONE3 = (302, 261), (16, 29), (435, 435)
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 _EPERM, _EACCES, _ENOTTY, _ENOSYS = 1, 13, 25, 38
-_LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06  # words of the filter's machine
+_SECOND_SET = 0x4000_0000 - 1
+_LOAD, _EQUAL, _GREATER, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06  # words of the filter's machine
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # where they stand in what it looks at
 
 
-def _filter_calls(libc: ctypes.CDLL) -> None:
-    program = filter_program(platform.machine(), os.getpid())
+def _filter_calls(libc: ctypes.CDLL, program: bytes | None) -> None:
     if program is None:
         return
     buffer = ctypes.create_string_buffer(program)
@@ -149,12 +165,7 @@ def filter_program(machine: str, pid: int) -> bytes | None:
         return None
     column = list(_AUDIT).index(machine)
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-    program = [
-        _instruction(_LOAD, _ARCHITECTURE),
-        _instruction(_EQUAL, _AUDIT[machine], yes=1),
-        _instruction(_RETURN, _KILL),
-        _instruction(_LOAD, _NUMBER),
-    ]
+    program = _begin(machine)
     for calls in _NEEDED.values():
         program += _when(calls[column], _return(_ALLOW))
     program += _when(_OPENAT[column], _unless(_argument(2), _ANY_BIT, writing, _EACCES))
@@ -167,6 +178,30 @@ def filter_program(machine: str, pid: int) -> bytes | None:
     program += _when(_CLONE3[column], _return(_ERRNO | _ENOSYS))  # libraries then ask for `clone`
     program += _return(_ERRNO | _EPERM)
     return b"".join(program)
+
+
+def programs_filter(machine: str) -> bytes | None:
+    """As `filter_program`, for a process that is to become another program."""
+    if machine not in _AUDIT:
+        return None
+    column = list(_AUDIT).index(machine)
+    program = _begin(machine)
+    for calls in _NEVER.values():
+        program += _when(calls[column], _return(_ERRNO | _EPERM))
+    program += _when(_CLONE3[column], _return(_ERRNO | _ENOSYS))
+    return b"".join([*program, *_return(_ALLOW)])
+
+
+def _begin(machine: str) -> list[bytes]:
+    """Calls by the numbers of another machine, and by the second set that x86_64 has, are none of ours."""
+    return [
+        _instruction(_LOAD, _ARCHITECTURE),
+        _instruction(_EQUAL, _AUDIT[machine], yes=1),
+        _instruction(_RETURN, _KILL),
+        _instruction(_LOAD, _NUMBER),
+        _instruction(_GREATER, _SECOND_SET, no=1),
+        _instruction(_RETURN, _KILL),
+    ]
 
 
 def _when(number: int | None, then: list[bytes]) -> list[bytes]:

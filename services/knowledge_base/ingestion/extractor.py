@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import orjson
 
-from services.knowledge_base.ingestion.answer import understood
+from services.knowledge_base.ingestion.answer import pictured, understood
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
     Extracted,
@@ -28,6 +28,7 @@ _TOO_SLOW_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGKILL})
 _TOO_HEAVY_SIGNALS = frozenset({signal.SIGABRT, signal.SIGTRAP})
 # An answer longer than this is understood by a thread.
 _LONG = 262_144
+_LINE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class ExtractionLimits:
     cpu_seconds: int = 20
     wall_seconds: float = 25.0
     answer_bytes: int = 64 * 1024 * 1024
+    picture_bytes: int = 64 * 1024 * 1024
     at_once: int = 2
     content: ContentLimits = field(default_factory=ContentLimits)
     unpack: UnpackLimits = field(default_factory=UnpackLimits)
@@ -74,6 +76,25 @@ class Extractor:
         order = {"job": "unpack", "name": "", "password": password, "limits": asdict(limits)}
         async with self._reader(archive, order) as reader:
             return await received(reader, into, limits)
+
+    async def picture(
+        self, document: Path, name: str, page: int, into: BinaryIO, *, password: str | None = None
+    ) -> int | None:
+        """Writes an image of this page, from 1; or says which page, from 0, of the document it is, an image itself."""
+        order = {"job": "picture", "name": name, "password": password, "page": page}
+        async with self._reader(document, order) as reader:
+            line = await reader.line(_LINE)
+            found = pictured(line)
+            if found.size is None:
+                return found.page
+            if found.size > self._limits.picture_bytes:
+                raise ExtractionError(ExtractionCode.TOO_LARGE, "The image is too large to be read.")
+            async for piece in reader.exactly(found.size):
+                found.size -= len(piece)
+                await asyncio.to_thread(into.write, piece)
+            if found.size:
+                raise Silence
+        return None
 
     @asynccontextmanager
     async def _reader(self, document: Path | bytes, order: Mapping[str, object]) -> AsyncGenerator[Reader]:

@@ -49,6 +49,17 @@ class Reader:
         except ConnectionResetError:
             return b""
 
+    async def line(self, longest: int) -> bytes:
+        """Raises `Silence` when there is none so short."""
+        heard = bytearray()
+        while (end := heard.find(b"\n")) < 0:
+            piece = await self.piece()
+            heard += piece
+            if not piece or len(heard) > longest + _PIECE:
+                raise Silence
+        self._heard = heard[end + 1 :]
+        return bytes(heard[:end])
+
     async def exactly(self, size: int) -> AsyncGenerator[bytes]:
         """So many bytes in pieces, fewer when it ends before."""
         while size > 0 and (piece := await self.piece()):

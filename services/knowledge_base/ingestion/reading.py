@@ -2,7 +2,7 @@
 
 from typing import Any, BinaryIO
 
-from services.knowledge_base.ingestion.extract import read
+from services.knowledge_base.ingestion.extract import read, read_picture
 from services.knowledge_base.ingestion.extract.archive import UnpackLimits, unpacked
 from services.knowledge_base.ingestion.extract.model import ContentLimits, Extracted, Source
 from services.knowledge_base.ingestion.extract_child import Job, Order, say
@@ -34,4 +34,12 @@ def _unpack(order: Order, document: BinaryIO, answer: BinaryIO) -> None:
     send(answer, unpacked(source, UnpackLimits(**order["limits"])))
 
 
-JOBS: dict[str, Job] = {"extract": _extract, "unpack": _unpack}
+def _picture(order: Order, document: BinaryIO, answer: BinaryIO) -> None:
+    """A line about it, and its bytes where it is not the document itself."""
+    source = Source(document, order["name"], order["password"])
+    found = read_picture(source, ContentLimits(), order["page"])
+    say(answer, {"page": found.page, "size": None if found.data is None else len(found.data)})
+    answer.write(found.data or b"")
+
+
+JOBS: dict[str, Job] = {"extract": _extract, "unpack": _unpack, "picture": _picture}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from importlib import import_module
 from typing import cast
 
@@ -14,6 +15,7 @@ from services.knowledge_base.ingestion.extract.model import (
     Source,
     unsupported,
 )
+from services.knowledge_base.ingestion.extract.pictures import PICTURED, Picture, picture, pictures_in
 from services.knowledge_base.ingestion.extract.sniff import is_ole, sniff
 from services.knowledge_base.ingestion.extract.unlock import unlocked_office, unlocked_open_document
 
@@ -41,6 +43,9 @@ _READERS: Mapping[DocumentFormat, str] = {
 _OPEN_DOCUMENT = frozenset({DocumentFormat.ODT, DocumentFormat.ODP, DocumentFormat.SHEETS})
 # A mail within a mail within a mail is read; what is deeper is there to tire us out.
 _DEEPEST = 3
+# With so many characters for each picture, pictures only adorn a document.
+_WORDY = 200
+_MOST_PICTURES = 50
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
@@ -54,9 +59,25 @@ def read(source: Source, limits: ContentLimits) -> Extracted:
     if found is DocumentFormat.ZIP:
         return Extracted(DocumentFormat.ZIP, "")
     extracted = reader_for(found)(source, limits)
+    if not extracted.images_only:
+        extracted = replace(extracted, images_only=_scans(source, extracted))
     if extracted.text.strip() or extracted.images_only:
         return extracted
     raise ExtractionError(ExtractionCode.NO_TEXT, "The document has no text in it.")
+
+
+def _scans(source: Source, extracted: Extracted) -> tuple[int, ...]:
+    """Numbers of an Office file's pictures, where they and not its words are what it is about."""
+    if extracted.format not in PICTURED or len(extracted.text) > _WORDY * _MOST_PICTURES:
+        return ()
+    count = len(pictures_in(source, extracted.format))
+    return tuple(range(1, count + 1)) if len(extracted.text.strip()) < _WORDY * count else ()
+
+
+def read_picture(source: Source, limits: ContentLimits, page: int) -> Picture:
+    """One of the pages that `read` said hold only images."""
+    source, found = _opened(source, limits)
+    return picture(source, found, page)
 
 
 def read_part(source: Source, limits: ContentLimits) -> Extracted:
