@@ -12,14 +12,13 @@ from urllib.parse import unquote
 from services.knowledge_base.ingestion.extract.dates import from_iso
 from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
 from services.knowledge_base.ingestion.extract.office.xml import Element, local, parse_xml
+from services.knowledge_base.ingestion.extract.titles import given_title
 
 _PROLOG = 4096
 # Office can also save "strict" files, which differ in nothing but these names.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _USUAL = rb"http://schemas.openxmlformats.org/\1/2006/"
 _PROPERTIES = "docProps/core.xml"
-# Given by the program, not by a person.
-_NO_TITLE = re.compile(r"powerpoint[ -]pr[äe]sentation|présentation powerpoint|slide 1|untitled|word document", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,9 @@ class Package:
         found: dict[str, str] = {}
         for child in self.xml(_PROPERTIES):
             found.setdefault(local(child.tag), child.text or "")
-        return title_of(found.get("title")), from_iso(found.get("modified", "")) or from_iso(found.get("created", ""))
+        return given_title(found.get("title")), from_iso(found.get("modified", "")) or from_iso(
+            found.get("created", "")
+        )
 
 
 def check_entries(archive: zipfile.ZipFile, limits: ContentLimits, *, no_doctype: tuple[str, ...]) -> None:
@@ -93,11 +94,6 @@ def check_entries(archive: zipfile.ZipFile, limits: ContentLimits, *, no_doctype
             raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.")
         if entry.filename.endswith(no_doctype):
             _check_xml(archive, entry)
-
-
-def title_of(text: str | None) -> str | None:
-    title = " ".join((text or "").split())
-    return None if not title or _NO_TITLE.fullmatch(title) else title[:300]
 
 
 def _check_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:

@@ -5,8 +5,9 @@ import zipfile
 
 from services.knowledge_base.ingestion.extract.dates import from_iso
 from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
-from services.knowledge_base.ingestion.extract.office.package import check_entries, title_of
+from services.knowledge_base.ingestion.extract.office.package import check_entries
 from services.knowledge_base.ingestion.extract.office.xml import Element, XmlError, parse_xml
+from services.knowledge_base.ingestion.extract.titles import given_title
 
 _MANIFEST = "META-INF/manifest.xml"
 _DC = "{http://purl.org/dc/elements/1.1/}"
@@ -40,4 +41,4 @@ class OpenDocument:
             from_iso(found.text or "") for tag in (_DC + "date", _META + "creation-date") for found in meta.iter(tag)
         )
         title = next(meta.iter(_DC + "title"), None)
-        return title_of(None if title is None else title.text), next(filter(None, dates), None)
+        return given_title(None if title is None else title.text), next(filter(None, dates), None)
