@@ -166,7 +166,7 @@ async def test_many_texts_are_calls_of_their_own() -> None:
 
         return await steps.step("embed", run)
 
-    world, ledger, models = job(handler)
+    world, ledger, _ = job(handler)
     assert await world.run(ledger) is Outcome.SUCCEEDED
     assert ledger.ended is not None
     assert ledger.ended.output == 150
