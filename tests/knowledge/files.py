@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import docx
+from msoffcrypto.format.ooxml import OOXMLFile  # pyright: ignore[reportMissingTypeStubs] - has no types
 
 _W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _XML = '<?xml version="1.0"?>'
@@ -145,9 +146,11 @@ def pdf_of(objects: list[bytes]) -> bytes:
     return bytes(out + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start))
 
 
-def encrypted_office() -> bytes:
-    """As much of a password-protected .docx as tells it from others."""
-    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2048) + "EncryptedPackage".encode("utf-16-le") + bytes(512)
+def encrypted_office(password: str = "open sesame") -> bytes:
+    file = io.BytesIO()
+    plain = io.BytesIO(word(("Normal", "what nobody may read")))
+    OOXMLFile(plain).encrypt(password, file)  # pyright: ignore[reportUnknownMemberType]
+    return file.getvalue()
 
 
 def _shown(text: str) -> bytes:
