@@ -28,3 +28,16 @@ class EmbeddingModelMissing(AppError):
 class EmbeddingModelGone(Conflict):
     code = "embedding_model_gone"
     message = "The embedding model does not exist any more, or is no embedding model: choose another one."
+
+
+class RerankModelNotFound(NotFound):
+    code = "rerank_model_not_found"
+    message = "There is no such model, or it can neither rerank nor chat."
+
+
+class RerankFailed(AppError):
+    """Never an answer by itself: what was found is given in the order it had."""
+
+    status = 502
+    code = "rerank_failed"
+    message = "The rerank model did not answer."

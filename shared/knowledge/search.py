@@ -1,125 +1,263 @@
-"""Finding passages: nearest vectors in Chroma, their text in Postgres under the tenant's own session.
-
-Postgres has the last word: a vector whose chunk is gone, or whose document is not ready, is no result.
-"""
+"""Finding passages: by meaning, by words, or by both; their text under the tenant's own session."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import select
 
 from shared.database.session import Database, ReadSession, Scope
-from shared.database.tables.knowledge import Chunk, Document, KnowledgeBase
-from shared.knowledge.errors import KnowledgeBaseNotFound
-from shared.knowledge.index import Hit, VectorIndex
+from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
+from shared.kit.logging import get_logger
+from shared.knowledge import passages
+from shared.knowledge.allowed import Allowed, allowed
+from shared.knowledge.embedding import Embedders
+from shared.knowledge.errors import (
+    EmbeddingModelGone,
+    EmbeddingModelMissing,
+    KnowledgeBaseNotFound,
+    RerankFailed,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
+from shared.knowledge.fusion import fuse
+from shared.knowledge.index import VectorIndex
+from shared.knowledge.keywords.finder import KeywordFinder, Matches, get_finder
+from shared.knowledge.nearest import Asked, Hits, Nearest, cosines
+from shared.knowledge.request import (
+    FoundPassage,
+    SameText,
+    SearchFilters,
+    SearchMode,
+    SearchRequest,
+    SearchResult,
+)
+from shared.knowledge.rerank import Reranker
+from shared.llm.config import ModelConfig
+from shared.llm.types import Usage
 
-READY = "ready"
+__all__ = [
+    "FoundPassage",
+    "KnowledgeSearch",
+    "SameText",
+    "SearchFilters",
+    "SearchMode",
+    "SearchRequest",
+    "SearchResult",
+    "require_knowledge_bases",
+]
 
-# Asked for beyond what is wanted, because some vectors may belong to chunks that are gone.
-_SPARE = 10
+log = get_logger(__name__)
+
+# Looked at beyond what is wanted: some may be gone, some are joined.
+_DEPTH = 4
+_LEAST = 40
 _WIDER = 4
-_WIDEST = 500
+# What a reranker gets to see.
+_RERANKED = 30
 
-
-class QueryEmbedder(Protocol):
-    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]: ...
+_AWAY = (VectorStoreUnavailable, VectorStoreRefused, EmbeddingModelMissing, EmbeddingModelGone)
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPassage:
-    """`start` and `end` count characters of the document's extracted text; `score` is 0 to 1."""
+class _Base:
+    id: UUID
+    language: str
+    index_id: UUID
+    model_id: UUID | None
 
-    knowledge_base_id: UUID
-    document_id: UUID
-    document_name: str
-    chunk_id: UUID
-    text: str
-    score: float
-    page: int | None
-    start: int
-    end: int
-    headings: list[str]
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Scores of chunks, and whether there are no more."""
+
+    scores: dict[UUID, float]
+    exhausted: bool
+
+    @property
+    def ranked(self) -> list[UUID]:
+        return sorted(self.scores, key=lambda chunk_id: (-self.scores[chunk_id], chunk_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A request with all that is known before the first passage is read."""
+
+    scope: Scope
+    request: SearchRequest
+    bases: Sequence[_Base]
+    allowed: Allowed | None
+    asked: Sequence[Asked]
+    matches: Matches | None
+    usage: Usage
+
+    @property
+    def languages(self) -> dict[UUID, str]:
+        return {base.id: base.language for base in self.bases}
 
 
 class KnowledgeSearch:
-    def __init__(self, database: Database, vectors: VectorIndex, embedder: QueryEmbedder) -> None:
+    """`reranker` is needed by those who ask for one."""
+
+    def __init__(
+        self,
+        database: Database,
+        vectors: VectorIndex,
+        embedders: Embedders,
+        reranker: Reranker | None = None,
+        *,
+        finder: KeywordFinder | None = None,
+    ) -> None:
         self._database = database
         self._vectors = vectors
-        self._embedder = embedder
+        self._embedders = embedders
+        self._reranker = reranker
+        self._finder = finder or get_finder()
 
-    async def search(
-        self, scope: Scope, knowledge_base_ids: Sequence[UUID], query: str, top_k: int
-    ) -> list[FoundPassage]:
+    async def search(self, scope: Scope, request: SearchRequest) -> SearchResult:
         """The best passages of all these knowledge bases together, best first.
 
-        Raises `KnowledgeBaseNotFound` if one of them is not the tenant's, `VectorStoreUnavailable`.
+        Raises `KnowledgeBaseNotFound` and `RerankModelNotFound` if one of them is not the tenant's. When vectors cannot
+        be had, `vector` raises `VectorStoreUnavailable` or what is wrong with the embedding model; `hybrid` looks at
+        words alone and says so.
         """
-        wanted = list(dict.fromkeys(knowledge_base_ids))
-        async with self._database.read(scope) as session:
-            await require_knowledge_bases(session, wanted)
-        [vector] = await self._embedder.embed([query])
-        limit = top_k + _SPARE
-        while True:
-            hits, exhausted = await self._nearest(wanted, vector, limit)
-            async with self._database.read(scope) as session:
-                passages = await _passages(session, wanted, hits)
-            if len(passages) >= top_k or exhausted or limit >= _WIDEST:
-                return passages[:top_k]
-            limit = min(limit * _WIDER, _WIDEST)
+        request = replace(request, knowledge_base_ids=list(dict.fromkeys(request.knowledge_base_ids)))
+        judge = await self._judge(scope, request)
+        wanted = request if judge is None else replace(request, top_k=max(request.top_k, _RERANKED), min_score=0.0)
+        try:
+            result = await self._search(scope, wanted)
+        except _AWAY as error:
+            if request.mode is not SearchMode.HYBRID:
+                raise
+            log.warning("searched by words alone", error=error.code)
+            result = await self._search(scope, replace(wanted, mode=SearchMode.KEYWORD))
+            warning = f"Searched by words alone, because meaning could not be compared: {error.text}"
+            result = replace(result, warnings=[*result.warnings, warning])
+        return result if judge is None else await self._rerank(judge, request, result)
 
-    async def _nearest(
-        self, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
-    ) -> tuple[list[Hit], bool]:
-        found = await asyncio.gather(*(self._vectors.search(one, vector, limit) for one in knowledge_base_ids))
-        hits = sorted((hit for hits in found for hit in hits), key=lambda hit: (-hit.score, hit.chunk_id))
-        return hits[:limit], all(len(hits) < limit for hits in found)
+    async def _judge(self, scope: Scope, request: SearchRequest) -> ModelConfig | None:
+        if request.rerank_model_id is None:
+            return None
+        assert self._reranker is not None
+        return await self._reranker.find(scope, request.rerank_model_id)
+
+    async def _search(self, scope: Scope, request: SearchRequest) -> SearchResult:
+        plan = await self._plan(scope, request)
+        limit = max(_LEAST, request.top_k * _DEPTH)
+        while True:
+            candidates = await self._candidates(plan, limit)
+            found = await self._read(plan, candidates)
+            if found is not None:
+                return SearchResult(found, request.mode, plan.usage)
+            limit *= _WIDER
+
+    async def _plan(self, scope: Scope, request: SearchRequest) -> _Plan:
+        async with _snapshot(self._database, scope) as session:
+            bases = await _bases(session, request.knowledge_base_ids)
+            may = await allowed(session, request.knowledge_base_ids, request.filters)
+            if request.mode is SearchMode.VECTOR:
+                matches = None
+            else:
+                only = None if may is None else may.documents
+                matches = await self._finder.find(session, request.knowledge_base_ids, request.query, only)
+        asked, usage = ([], Usage()) if request.mode is SearchMode.KEYWORD else await self._ask(scope, request, bases)
+        return _Plan(scope, request, bases, may, asked, matches, usage)
+
+    async def _ask(self, scope: Scope, request: SearchRequest, bases: Sequence[_Base]) -> tuple[list[Asked], Usage]:
+        vectors: dict[UUID | None, Sequence[float]] = {}
+        usage = Usage()
+        for model_id in dict.fromkeys(base.model_id for base in bases):
+            embedder = await self._embedders.of(scope, model_id)
+            embedded = await embedder.embed([request.query])
+            [vectors[model_id]] = embedded.vectors
+            usage += embedded.usage
+        return [Asked(base.id, base.index_id, vectors[base.model_id]) for base in bases], usage
+
+    async def _candidates(self, plan: _Plan, limit: int) -> _Candidates:
+        match plan.request.mode, plan.matches:
+            case SearchMode.KEYWORD, Matches() as matches:
+                return _Candidates(dict(await asyncio.to_thread(matches.best, limit)), limit >= matches.count)
+            case SearchMode.HYBRID, Matches() as matches:
+                return await self._fused(plan, matches, limit)
+            case _:
+                hits, exhausted = await self._nearest(plan, limit)
+                return _Candidates(dict(hits), exhausted)
+
+    async def _fused(self, plan: _Plan, matches: Matches, limit: int) -> _Candidates:
+        """Each candidate gets both scores, whichever side it comes from."""
+        by_words = dict(await asyncio.to_thread(matches.best, limit))
+        hits, exhausted = await self._nearest(plan, limit)
+        near = dict(hits)
+        by_words |= await asyncio.to_thread(matches.scores_of, [one for one in near if one not in by_words])
+        if passages.phrases(plan.request.query):  # required: what lacks their words is no candidate
+            by_words = {one: score for one, score in by_words.items() if score}
+            near = {one: score for one, score in near.items() if one in by_words}
+        unknown = [one for one in by_words if one not in near]
+        async with self._database.read(plan.scope) as session:
+            near |= await cosines(session, plan.asked, unknown)
+        return _Candidates(fuse(near, by_words), exhausted and limit >= matches.count)
+
+    async def _nearest(self, plan: _Plan, limit: int) -> tuple[Hits, bool]:
+        nearest = Nearest(self._database, self._vectors, plan.scope, plan.request.filters, plan.allowed)
+        found = await asyncio.gather(*(nearest.of(asked, limit) for asked in plan.asked))
+        hits = sorted((hit for one, _ in found for hit in one), key=lambda hit: (-hit[1], hit[0]))
+        return hits, all(exhausted for _, exhausted in found)
+
+    async def _read(self, plan: _Plan, candidates: _Candidates) -> list[FoundPassage] | None:
+        """None if these are too few, and there are more."""
+        request, scores = plan.request, candidates.scores
+        good = [one for one in candidates.ranked if scores[one] >= request.min_score]
+        exhausted = candidates.exhausted or len(good) < len(scores)  # the rest is worse than asked for
+        async with self._database.read(plan.scope) as session:
+            rows = await passages.read(session, request, good)
+            if request.mode is not SearchMode.VECTOR:
+                rows = passages.with_phrases(rows, request.query, plan.languages)
+            groups = passages.assemble(rows, scores, request.top_k)
+            if len(groups) < request.top_k and not exhausted:
+                return None
+            return await passages.complete(session, groups, request.query, plan.languages)
+
+    async def _rerank(self, judge: ModelConfig, request: SearchRequest, result: SearchResult) -> SearchResult:
+        assert self._reranker is not None
+        found = result.passages
+        if not found:
+            return result
+        try:
+            ranked = await self._reranker.rank(judge, request.query, [_shown(passage) for passage in found])
+        except RerankFailed as error:
+            log.warning("not reranked", error=error.text)
+            kept = [passage for passage in found if passage.score >= request.min_score]
+            return replace(result, passages=kept[: request.top_k], warnings=[*result.warnings, error.text])
+        judged = [replace(passage, score=score) for passage, score in zip(found, ranked.scores, strict=True)]
+        best = sorted((one for one in judged if one.score >= request.min_score), key=lambda one: -one.score)
+        return replace(result, passages=best[: request.top_k], usage=result.usage + ranked.usage, reranked=True)
+
+
+def _shown(passage: FoundPassage) -> str:
+    return "\n".join(filter(None, (" > ".join(passage.headings), passage.table_header, passage.text)))
+
+
+@asynccontextmanager
+async def _snapshot(database: Database, scope: Scope) -> AsyncGenerator[ReadSession]:
+    """All statements see the same: segments of words may be merged in between."""
+    async with database.read(scope) as session:
+        await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
+
+
+async def _bases(session: ReadSession, knowledge_base_ids: Sequence[UUID]) -> list[_Base]:
+    statement = (
+        select(KnowledgeBase.id, KnowledgeBase.language, KnowledgeBase.index_id, KnowledgeIndex.model_id)
+        .outerjoin(KnowledgeIndex, KnowledgeIndex.id == KnowledgeBase.index_id)
+        .where(KnowledgeBase.id.in_(knowledge_base_ids))
+    )
+    found = [_Base(row[0], row[1], row[2] or row[0], row[3]) for row in await session.execute(statement)]
+    if len(found) != len(set(knowledge_base_ids)):
+        raise KnowledgeBaseNotFound
+    return found
 
 
 async def require_knowledge_bases(session: ReadSession, knowledge_base_ids: Sequence[UUID]) -> None:
-    statement = select(KnowledgeBase.id).where(KnowledgeBase.id.in_(knowledge_base_ids))
-    if len((await session.scalars(statement)).all()) != len(set(knowledge_base_ids)):
-        raise KnowledgeBaseNotFound
-
-
-async def _passages(
-    session: ReadSession, knowledge_base_ids: Sequence[UUID], hits: Sequence[Hit]
-) -> list[FoundPassage]:
-    statement = (
-        select(
-            Chunk.id,
-            Chunk.knowledge_base_id,
-            Chunk.document_id,
-            Document.name,
-            Chunk.text,
-            Chunk.page,
-            Chunk.start,
-            Chunk.end,
-            Chunk.headings,
-        )
-        .join(Document, Document.id == Chunk.document_id)
-        .where(
-            Chunk.id.in_([hit.chunk_id for hit in hits]),
-            Chunk.knowledge_base_id.in_(knowledge_base_ids),
-            Document.status == READY,
-        )
-    )
-    rows = {row.id: row for row in await session.execute(statement)}
-    return [
-        FoundPassage(
-            knowledge_base_id=row.knowledge_base_id,
-            document_id=row.document_id,
-            document_name=row.name,
-            chunk_id=row.id,
-            text=row.text,
-            score=hit.score,
-            page=row.page,
-            start=row.start,
-            end=row.end,
-            headings=row.headings,
-        )
-        for hit in hits
-        if (row := rows.get(hit.chunk_id))
-    ]
+    await _bases(session, knowledge_base_ids)

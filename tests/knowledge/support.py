@@ -84,11 +84,14 @@ class Library:
         assert found["status"] == "ready", found["error"]
         return document
 
-    async def ask(self, query: str, *bases: str, top_k: int = 5) -> list[dict[str, Any]]:
-        body = {"knowledge_base_ids": list(bases), "query": query, "top_k": top_k}
+    async def ask(self, query: str, *bases: str, top_k: int = 5, **fields: Any) -> list[dict[str, Any]]:
+        return (await self.answer(query, *bases, top_k=top_k, **fields))["passages"]
+
+    async def answer(self, query: str, *bases: str, **fields: Any) -> dict[str, Any]:
+        body = {"knowledge_base_ids": list(bases), "query": query, **fields}
         answer = await self.http.post("/api/v1/knowledge-bases/query", json=body)
         assert answer.status_code == 200, answer.text
-        return answer.json()["passages"]
+        return answer.json()
 
     async def sql(self, statement: str, **parameters: Any) -> list[Any]:
         async with self.platform.resources.database.read(self.scope) as session:

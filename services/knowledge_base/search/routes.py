@@ -2,12 +2,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from services.knowledge_base.search.schemas import KnowledgeQuery, PassageOut, PassagesOut
+from services.knowledge_base.search.schemas import KnowledgeQuery, PassagesOut
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
-from shared.knowledge.embedding import get_embedder
-from shared.knowledge.errors import EmbeddingModelMissing, KnowledgeBaseNotFound, VectorStoreUnavailable
+from shared.knowledge.errors import (
+    EmbeddingModelGone,
+    EmbeddingModelMissing,
+    KnowledgeBaseNotFound,
+    RerankModelNotFound,
+    VectorStoreUnavailable,
+)
+from shared.knowledge.rerank import Reranker
 from shared.knowledge.search import KnowledgeSearch
 from shared.web.dependencies import App, requires
 from shared.web.errors import responses
@@ -18,10 +24,18 @@ Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
 
 
 @router.post(
-    "/query", responses=responses(NotAllowed, KnowledgeBaseNotFound, VectorStoreUnavailable, EmbeddingModelMissing)
+    "/query",
+    responses=responses(
+        NotAllowed,
+        KnowledgeBaseNotFound,
+        RerankModelNotFound,
+        EmbeddingModelGone,
+        VectorStoreUnavailable,
+        EmbeddingModelMissing,
+    ),
 )
 async def query_knowledge_bases(request: KnowledgeQuery, app: App, caller: Reader) -> PassagesOut:
-    """The passages nearest in meaning, of all these knowledge bases together."""
-    search = KnowledgeSearch(app.database, app.vectors, get_embedder(app.settings.cache))
-    found = await search.search(caller.scope, request.knowledge_base_ids, request.query, request.top_k)
-    return PassagesOut(passages=[PassageOut.model_validate(passage) for passage in found])
+    """The passages that fit best, of all these knowledge bases together."""
+    reranker = Reranker(app.database, app.cipher, app.models)
+    search = KnowledgeSearch(app.database, app.vectors, app.embedders, reranker)
+    return PassagesOut.model_validate(await search.search(caller.scope, request.as_request()))

@@ -16,7 +16,7 @@ from services.orchestration.adapters.tools import ProductTools
 from services.orchestration.engine.ports import AgentRuntime, CrewPlan, CrewResult, Outside, StepCalls
 from services.orchestration.worker import metrics
 from shared.kit.logging import get_logger
-from shared.knowledge.embedding import get_embedder
+from shared.knowledge.rerank import Reranker
 from shared.knowledge.search import KnowledgeSearch
 from shared.llm.client import LanguageModels
 from shared.web.resources import Resources
@@ -61,7 +61,8 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
     """The ports, made real. Open them on the event loop that the engine runs on."""
     settings = resources.settings
     models = LanguageModels.from_settings(settings)
-    search = KnowledgeSearch(resources.database, resources.vectors, get_embedder(settings.cache))
+    reranker = Reranker(resources.database, resources.cipher, models)
+    search = KnowledgeSearch(resources.database, resources.vectors, resources.embedders, reranker)
     knowledge = KnowledgeBases(search)
     agents = WarmingRuntime()
     if settings.worker_capacity > 0:  # else it only processes documents, and has better use for the memory

@@ -102,7 +102,22 @@ class Analyzer:
 
     def words(self, text: str) -> Iterator[Word]:
         for match in _words().finditer(text):
-            yield Word(match.start(), match.end(), self._analyse(match.group()).terms)
+            word = match.group()
+            if word.isascii() or not _UNSPACED_RUN.search(word):
+                yield Word(match.start(), match.end(), self._analyse(word).terms)
+                continue
+            for run in re.finditer(f"{_UNSPACED_RUN.pattern}|[^{_UNSPACED}]+", word):
+                yield from self._within(match.start() + run.start(), run.group())
+
+    def _within(self, start: int, run: str) -> Iterator[Word]:
+        """Each pair is a word in what has no spaces."""
+        if not _UNSPACED_RUN.match(run):
+            yield Word(start, start + len(run), self._analyse(run).terms)
+            return
+        if len(run) == 1:
+            yield Word(start, start + 1, (self._normal(run),))
+        for n in range(len(run) - 1):
+            yield Word(start + n, start + n + 2, (self._normal(run[n : n + 2]),))
 
     def plain(self, text: str) -> list[str]:
         """Its words in one form, not stemmed, single characters where there are no spaces: to find phrases by."""

@@ -41,7 +41,7 @@ _STOP_WORDS = {
     "dutch": """aan al als bij dan dat de den der deze die dit door een en er had heb heeft hem het hij hoe ik in is je
         kan maar me met mijn naar niet nog nu of om onder ons ook op over te tot uit van voor waar waren was wat we wel
         welke werd wie wij worden wordt zal ze zich zij zijn zo""",
-    "swedish": """alla att av blev bli då de den denna det detta din du där efter ej eller en er ett från för ha hade han
+    "swedish": """alla att av blev då de den denna det detta din du där efter ej eller en er ett från för ha hade han
         har hon hur i icke in inte jag kan man med men mig mot när ni nu och om oss på sedan sig sin som så till under
         upp ut vad var vara vi vid vilken är""",
     "danish": """af alle at blev da de dem den denne der det dette dig din du efter eller en er et for fra ham han har

@@ -1,0 +1,230 @@
+"""From chunks that were found to passages: read under the asker's own row-level security, joined, shown once.
+
+Postgres has the last word: what is gone, replaced, or not to be found by this search is no result, whoever named it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import and_, func, select
+
+from shared.database.session import ReadSession
+from shared.database.tables.knowledge import Chunk, Document, DocumentText
+from shared.knowledge.allowed import condition
+from shared.knowledge.keywords.analysis import analyzer, contains
+from shared.knowledge.keywords.finder import phrases
+from shared.knowledge.request import FoundPassage, SameText, SearchRequest, Span
+
+# A passage of more would say less about why it was found.
+_MOST_JOINED = 4
+_LEAST_SHARE = 0.6
+# What may lie between two chunks that are one passage.
+_WIDEST_GAP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A chunk with what its passage needs to know of the document."""
+
+    chunk_id: UUID
+    knowledge_base_id: UUID
+    document_id: UUID
+    document_name: str
+    revision: int
+    ordinal: int
+    text: str
+    page: int | None
+    headings: list[str]
+    start: int
+    end: int
+    part: str | None
+    table_header: str | None
+
+    def follows(self, other: "Row") -> bool:
+        return (
+            (self.document_id, self.ordinal) == (other.document_id, other.ordinal + 1)
+            # of one section, which is what a citation names
+            and (self.part, self.headings) == (other.part, other.headings)
+            and other.start <= self.start
+            and self.start - other.end <= _WIDEST_GAP
+        )
+
+
+@dataclass(slots=True)
+class _Group:
+    """Chunks that follow one another, and the first that was found of them, which is the best."""
+
+    rows: list[Row]
+    best: Row
+    score: float
+    also_in: list[SameText] = field(default_factory=list[SameText])
+
+    def takes(self, row: Row, score: float) -> bool:
+        """What fits much worse than its neighbour would only blur it."""
+        return (
+            len(self.rows) < _MOST_JOINED
+            and score >= self.score * _LEAST_SHARE
+            and (row.follows(self.rows[-1]) or self.rows[0].follows(row))
+        )
+
+    def take(self, row: Row) -> None:
+        self.rows.insert(len(self.rows) if row.follows(self.rows[-1]) else 0, row)
+
+
+async def read(session: ReadSession, request: SearchRequest, chunk_ids: Sequence[UUID]) -> list[Row]:
+    """Those that may be found, in the same order."""
+    columns = (
+        Chunk.id,
+        Chunk.knowledge_base_id,
+        Chunk.document_id,
+        Document.name,
+        Chunk.revision,
+        Chunk.ordinal,
+        Chunk.text,
+        Chunk.page,
+        Chunk.headings,
+        Chunk.start,
+        Chunk.end,
+        Chunk.part,
+        Chunk.table_header,
+    )
+    statement = (
+        select(*columns)
+        .join(Document, and_(Document.id == Chunk.document_id, Document.revision == Chunk.revision))
+        .where(Chunk.id.in_(chunk_ids), condition(request.knowledge_base_ids, request.filters))
+    )
+    rows = {row[0]: Row(*row) for row in await session.execute(statement)}
+    return [rows[chunk_id] for chunk_id in chunk_ids if chunk_id in rows]
+
+
+def with_phrases(rows: Sequence[Row], query: str, languages: Mapping[UUID, str]) -> list[Row]:
+    """Those that have what the question has in quotation marks, word for word."""
+    required = phrases(query)
+    if not required:
+        return list(rows)
+
+    def has_all(row: Row) -> bool:
+        words = analyzer(languages[row.knowledge_base_id])
+        there = words.plain(" ".join((*row.headings, row.table_header or "", row.text)))
+        return all(contains(there, phrase) for one in required if (phrase := words.plain(one)))
+
+    return [row for row in rows if has_all(row)]
+
+
+def assemble(rows: Sequence[Row], scores: Mapping[UUID, float], limit: int) -> list[_Group]:
+    """The first passages out of chunks that come best first. What stands in several documents is shown once."""
+    groups: list[_Group] = []
+    seen: dict[str, _Group] = {}
+    for row in rows:
+        words = " ".join(row.text.split()).casefold()
+        if (same := seen.get(words)) is not None:
+            _note(same, row)
+            continue
+        touching = [group for group in groups if group.takes(row, scores[row.chunk_id])]
+        if touching:
+            group = touching[0]
+            group.take(row)
+            if len(touching) == 2 and len(group.rows) + len(touching[1].rows) <= _MOST_JOINED:
+                _unite(group, touching[1])
+                groups.remove(touching[1])
+                seen |= {text: group for text, old in seen.items() if old is touching[1]}
+        elif len(groups) < limit:
+            group = _Group([row], row, scores[row.chunk_id])
+            groups.append(group)
+        else:
+            break
+        seen[words] = group
+    return groups
+
+
+def _unite(group: _Group, other: _Group) -> None:
+    group.rows = sorted(group.rows + other.rows, key=lambda row: row.ordinal)
+    group.also_in += [
+        same for same in other.also_in if same.document_id not in {one.document_id for one in group.also_in}
+    ]
+
+
+def _note(group: _Group, row: Row) -> None:
+    known = {group.rows[0].document_id, *(same.document_id for same in group.also_in)}
+    if row.document_id not in known:
+        group.also_in.append(SameText(row.knowledge_base_id, row.document_id, row.document_name, row.chunk_id))
+
+
+async def complete(
+    session: ReadSession, groups: Sequence[_Group], query: str, languages: Mapping[UUID, str]
+) -> list[FoundPassage]:
+    """With what stands between joined chunks, the last page, and the question's words in the text."""
+    pages = await _pages(session, groups)
+    passages: list[FoundPassage] = []
+    for group in groups:
+        first = group.rows[0]
+        text = await _joined(session, group.rows)
+        end = max(row.end for row in group.rows)
+        passages.append(
+            FoundPassage(
+                knowledge_base_id=first.knowledge_base_id,
+                document_id=first.document_id,
+                document_name=first.document_name,
+                chunk_id=group.best.chunk_id,
+                text=text,
+                score=group.score,
+                page=first.page,
+                page_end=None if first.page is None else max(first.page, bisect_left(pages[first.document_id], end)),
+                start=first.start,
+                end=end,
+                headings=first.headings,
+                part=first.part,
+                table_header=first.table_header,
+                chunk_ids=[row.chunk_id for row in group.rows],
+                highlights=highlights(text, query, languages[first.knowledge_base_id]),
+                also_in=group.also_in,
+            )
+        )
+    return passages
+
+
+def highlights(text: str, query: str, language: str) -> list[Span]:
+    """Where words of the question stand, in any of their forms."""
+    words = analyzer(language)
+    asked = words.ask(query).keys()
+    found: list[Span] = []
+    for word in words.words(text):
+        if asked.isdisjoint(word.terms):
+            continue
+        if found and found[-1].end >= word.start:
+            found[-1] = Span(found[-1].start, word.end)
+        else:
+            found.append(Span(word.start, word.end))
+    return found
+
+
+async def _joined(session: ReadSession, rows: Sequence[Row]) -> str:
+    text, end = rows[0].text, rows[0].end
+    for row in rows[1:]:
+        if row.start > end:
+            text += await _between(session, row, end)
+            end = row.start
+        text += row.text[end - row.start :]
+        end = max(end, row.end)
+    return text
+
+
+async def _between(session: ReadSession, row: Row, start: int) -> str:
+    statement = select(func.substr(DocumentText.text, start + 1, row.start - start)).where(
+        DocumentText.document_id == row.document_id, DocumentText.revision == row.revision
+    )
+    return await session.scalar(statement) or ""
+
+
+async def _pages(session: ReadSession, groups: Sequence[_Group]) -> dict[UUID, list[int]]:
+    """Where pages begin, of documents that have pages."""
+    wanted = {(row.document_id, row.revision) for group in groups if (row := group.rows[0]).page is not None}
+    found: dict[UUID, list[int]] = {document_id: [] for document_id, _ in wanted}
+    if wanted:
+        statement = select(DocumentText.document_id, DocumentText.revision, DocumentText.structure["pages"]).where(
+            DocumentText.document_id.in_([document_id for document_id, _ in wanted])
+        )
+        found |= {row[0]: row[2] for row in await session.execute(statement) if (row[0], row[1]) in wanted}
+    return found
