@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
-from services.orchestration.engine.ports import CallFailed, Found, KnowledgeRequest, Passage
+from services.orchestration.engine.ports import CallFailed, Found, KnowledgeRequest, Passage, Usage
 from shared.database.away import outlast
 from shared.database.session import Scope
-from shared.knowledge.errors import EmbeddingModelMissing, KnowledgeBaseNotFound, VectorStoreUnavailable
-from shared.knowledge.search import FoundPassage, KnowledgeSearch
+from shared.knowledge.errors import VectorStoreUnavailable
+from shared.knowledge.search import FoundPassage, KnowledgeSearch, SearchFilters, SearchMode, SearchRequest
+from shared.web.errors import AppError
 
 _SOURCE = "knowledge"
 
@@ -19,13 +20,29 @@ class KnowledgeBases:
 
     async def search(self, tenant_id: UUID, request: KnowledgeRequest) -> Found:
         try:
-            found = await outlast(
-                lambda: self._search.search(Scope(tenant_id), request.knowledge_base_ids, request.query, request.top_k)
-            )
-        except (KnowledgeBaseNotFound, VectorStoreUnavailable, EmbeddingModelMissing) as error:
+            found = await outlast(lambda: self._search.search(Scope(tenant_id), _asked(request)))
+        except AppError as error:
             retryable = isinstance(error, VectorStoreUnavailable)
             raise CallFailed(error.text, code=error.code, source=_SOURCE, retryable=retryable) from error
-        return Found(tuple(_passage(each) for each in found))
+        usage = Usage(found.usage.input_tokens, found.usage.output_tokens, found.usage.cost)
+        return Found(tuple(_passage(each) for each in found.passages), usage, tuple(found.warnings))
+
+
+def _asked(request: KnowledgeRequest) -> SearchRequest:
+    try:
+        mode = SearchMode(request.mode)
+    except ValueError as error:
+        message = f"Knowledge bases cannot be searched in mode {request.mode!r}."
+        raise CallFailed(message, code="knowledge_mode_unknown", source=_SOURCE, retryable=False) from error
+    return SearchRequest(
+        request.knowledge_base_ids,
+        request.query,
+        request.top_k,
+        mode,
+        SearchFilters(tags=request.tags, document_ids=request.document_ids, agent_id=request.agent_id),
+        request.rerank_model_id,
+        request.min_score,
+    )
 
 
 def _passage(found: FoundPassage) -> Passage:
@@ -40,4 +57,5 @@ def _passage(found: FoundPassage) -> Passage:
         start=found.start,
         end=found.end,
         headings=tuple(found.headings),
+        part=found.part,
     )
