@@ -3,10 +3,13 @@
 from typing import Any
 
 from shared.database.tables.agents import Agent
+from shared.database.tables.knowledge import KnowledgeBase
 from shared.executions.pool import Pool
 from shared.kit.json import JsonObject
 from shared.tools.records import definition_of
 from shared.workflow.agent_texts import TEXTS, templates_of
+
+_ABOUT_LENGTH = 800
 
 
 def parts_of(pool: Pool) -> JsonObject:
@@ -30,8 +33,20 @@ def _agent(agent: Agent, pool: Pool) -> dict[str, Any]:
         "tools": list(agent.tools),
         "approve_tools": list(agent.approve_tools),
         "knowledge_base_ids": [str(i) for i in pool.agent_knowledge_bases.get(agent.id, ())],
+        "knowledge": [
+            _about(pool.knowledge_bases[i])
+            for i in pool.agent_knowledge_bases.get(agent.id, ())
+            if i in pool.knowledge_bases
+        ],
         "max_iterations": agent.max_iterations,
         "temperature": agent.temperature,
         "max_tokens": agent.max_tokens,
         "allow_delegation": agent.allow_delegation,
     }
+
+
+def _about(base: KnowledgeBase) -> str:
+    """In its owner's words, and in those of its summary, as far as a tool's description bears them."""
+    said = " ".join(filter(None, (base.description.strip(), base.summary.strip())))
+    text = " ".join(f"{base.name}: {said}".split()) if said else base.name
+    return text if len(text) <= _ABOUT_LENGTH else f"{text[:_ABOUT_LENGTH].rsplit(' ', 1)[0]} ..."

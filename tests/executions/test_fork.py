@@ -188,7 +188,7 @@ async def test_a_fork_with_a_given_output_runs_only_what_follows(ada: Client, pr
     paid = asked(provider)[before:]
     assert len(paid) == 1
     assert "What I wrote myself." in paid[0]
-    assert by_node(forked)["draft"]["output"] == {"text": "What I wrote myself.", "data": None}
+    assert by_node(forked)["draft"]["output"] == {"text": "What I wrote myself.", "data": None, "citations": []}
 
 
 async def test_a_fork_from_a_call_keeps_the_calls_before_it(ada: Client, provider: FakeModelServer) -> None:

@@ -50,6 +50,7 @@ async def test_an_execution_is_queued_with_a_snapshot(here: Tenant) -> None:
                 "tools": ["calculator"],
                 "approve_tools": [],
                 "knowledge_base_ids": [],
+                "knowledge": [],
                 "max_iterations": 15,
                 "temperature": 0.5,
                 "max_tokens": 100,
