@@ -13,6 +13,7 @@ from tests.knowledge.support import Library
 
 BASES = "/api/v1/knowledge-bases"
 DOCUMENTS = "/api/v1/documents"
+STEPS = ("extract", "chunk", "embed", "index", "publish", "clean")
 TIDES = b"# Tides\n\nHigh water at Dover is at noon on Fridays."
 
 
@@ -93,7 +94,7 @@ async def test_an_execution_tells_how_it_went(library: Library) -> None:
 
     row, steps = await execution(good)
     assert (row.kind, row.lane, row.status, row.name) == ("ingestion", "ingestion", "succeeded", "Ingest a.md")
-    assert steps == [(name, "succeeded") for name in ("extract", "chunk", "embed", "index")]
+    assert steps == [(name, "succeeded") for name in STEPS]
     stages = await library.sql(
         "SELECT DISTINCT data->'progress'->>'stage' FROM execution_events WHERE execution_id = :id", id=row.id
     )
@@ -183,6 +184,7 @@ async def test_reprocessing_takes_up_new_chunk_sizes_and_leaves_no_old_vector(li
     assert (await library.processed(document))["status"] == "ready"
     after = await library.chunk_ids(document)
     assert 0 < len(after) < len(before)
+    await library.settled()
     assert await index.chunk_ids(base) == set(after)
 
     repeated = await library.http.post(f"{DOCUMENTS}/{document}/reprocess", headers={"Idempotency-Key": "again"})

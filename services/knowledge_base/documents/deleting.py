@@ -14,11 +14,6 @@ async def delete_documents(session: WriteSession, caller: Principal, documents: 
     going = {document.id: document for document in (*documents, *held)}
     await repository.delete_documents(session, list(going))
     for document in going.values():
-        await purges.request(
-            session,
-            caller,
-            ring,
-            knowledge_base_id=document.knowledge_base_id,
-            document_id=document.id,
-            name=document.name,
-        )
+        purges.note(session, document.tenant_id, document.knowledge_base_id, document_id=document.id)
+    name = documents[0].name if len(documents) == 1 else f"{len(documents)} documents"
+    await purges.submit_purge(session, caller.tenant_id, f"Forget {name}", ring, created_by=caller.user_id)

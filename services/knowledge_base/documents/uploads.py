@@ -123,16 +123,16 @@ async def add_text(
 
 async def replace(app: Resources, caller: Principal, document_id: UUID, form: Upload) -> tuple[DocumentOut, bool]:
     """The document with its one new file, and whether that is another content than it had."""
-    files = form.files()
-    async for file in files:
-        try:
-            result = await _replace(app, caller, document_id, file, parse_fields(form.fields))
-        finally:
-            file.close()
-        async for surplus in files:  # to the end of the body
-            surplus.close()
-        return result
-    raise UploadMalformed("The upload holds no file.")
+    received: ReceivedFile | None = None
+    try:
+        async for file in form.files():  # to the end of the body, which may be malformed there
+            received = file
+        if received is None:
+            raise UploadMalformed("The upload holds no file.")
+        return await _replace(app, caller, document_id, received, parse_fields(form.fields))
+    finally:
+        if received is not None:
+            received.close()
 
 
 async def _replace(

@@ -12,7 +12,7 @@ from services.knowledge_base import originals
 from services.knowledge_base.documents.errors import DocumentDuplicate
 from services.knowledge_base.limits import service as limits
 from shared.database.session import ReadSession, WriteSession, is_unique_violation
-from shared.database.tables.knowledge import Document, DocumentContent, DocumentText, DocumentVersion
+from shared.database.tables.knowledge import Document, DocumentText, DocumentVersion
 from shared.kit.ids import new_id
 from shared.kit.settings import Settings
 
@@ -50,7 +50,7 @@ async def insert_document(
     if await session.scalar(statement) is None:
         return None
     document = await session.get_one(Document, values["id"])
-    await limits.check_room(session, settings, document.tenant_id, bytes_=content.size_bytes)
+    await limits.check_room(session, settings, document.tenant_id, more_bytes=content.size_bytes, adds_documents=True)
     await _write(session, document, content, document.created_by)
     return document
 
@@ -66,7 +66,7 @@ async def store_version(
     """
     if document.version > 0 and document.content_hash == content.content_hash:
         return None
-    await limits.check_room(session, settings, document.tenant_id, bytes_=content.size_bytes)
+    await limits.check_room(session, settings, document.tenant_id, more_bytes=content.size_bytes, adds_documents=False)
     before = await get_version(session, document.id, document.version)
     if before is not None and before.media_type == UNKNOWN:
         before.media_type = document.media_type
@@ -128,14 +128,6 @@ async def _write(session: WriteSession, document: Document, content: Content, cr
     session.add(version)
     await session.flush()
     await originals.write(session, document.tenant_id, version.id, content.file)
-    await _write_for_earlier_release(session, document, content)
-
-
-async def _write_for_earlier_release(session: WriteSession, document: Document, content: Content) -> None:
-    content.file.seek(0)
-    values = {"tenant_id": document.tenant_id, "document_id": document.id, "original": content.file.read()}
-    statement = insert(DocumentContent).values(values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["document_id"], set_=values))
 
 
 async def _forget_old(session: WriteSession, document: Document) -> None:

@@ -39,12 +39,12 @@ async def limits_of(session: ReadSession, settings: Settings, tenant_id: UUID) -
 
 
 async def check_room(
-    session: ReadSession, settings: Settings, tenant_id: UUID, *, documents: int = 0, bytes_: int = 0
+    session: ReadSession, settings: Settings, tenant_id: UUID, *, more_bytes: int, adds_documents: bool
 ) -> None:
     """Whether so much more would fit now, before it is written. Raises `KnowledgeLimitReached`."""
     limits = await limits_of(session, settings, tenant_id)
     used = await repository.count_used(session, tenant_id)
-    _require(limits, used.documents + documents, used.bytes + bytes_, adds_documents=documents > 0)
+    _require(limits, used.documents, used.bytes + more_bytes, adds_documents=adds_documents)
 
 
 async def settle(session: WriteSession, settings: Settings, tenant_id: UUID, *, adds_documents: bool) -> None:
@@ -100,4 +100,8 @@ def _require(limits: Limits, documents: int, stored: int, *, adds_documents: boo
     if adds_documents and documents > limits.max_documents:
         raise KnowledgeLimitReached(f"No more than {limits.max_documents:,} documents may be kept.")
     if stored > limits.max_bytes:
-        raise KnowledgeLimitReached(f"No more than {limits.max_bytes / _MEGABYTE:,.1f} MB of documents may be kept.")
+        raise KnowledgeLimitReached(f"No more than {_readable(limits.max_bytes)} of documents may be kept.")
+
+
+def _readable(size: int) -> str:
+    return f"{size:,} bytes" if size < _MEGABYTE else f"{size / _MEGABYTE:,.0f} MB"
