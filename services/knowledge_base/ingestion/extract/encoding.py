@@ -4,8 +4,8 @@ Each candidate that fits is judged by how common the characters are that it give
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 SAMPLE = 65_536
 _FEW_NOT_TEXT = 0.01
@@ -38,6 +38,15 @@ def wide_encoding(data: bytes) -> str | None:
     odd = sample[1::2].count(0) >= sample[0::2].count(0)
     order = ("utf-16-le", "utf-16-be") if odd else ("utf-16-be", "utf-16-le")
     return next((name for name in order if _is_text(sample, name)), None)
+
+
+def wide_without_zeros(data: bytes) -> str | None:
+    """UTF-16 with nothing of ASCII in it, not even a space. Much is that by accident, so everything else goes first."""
+    possible = [name for name in ("utf-16-le", "utf-16-be") if len(data) % 2 == 0 and _is_text(data[:SAMPLE], name)]
+    # The right one keeps to a few scripts.
+    return min(
+        possible, key=lambda name: len({ord(c) >> 8 for c in data[:SAMPLE].decode(name, "replace")}), default=None
+    )
 
 
 def escaped_encoding(data: bytes) -> str | None:
@@ -90,11 +99,7 @@ def _is_text(sample: bytes, name: str) -> bool:
         text = sample[: error.start].decode(name)
     if len(_CONTROL.findall(text)) > len(text) * _FEW_NOT_TEXT:
         return False
-    # Swapped bytes give characters from everywhere.
-    rows = Counter(ord(character) >> 8 for character in text)
-    return rows[0] + rows[0x30] + rows[0xFF] > 0 and sum(c.isprintable() or c.isspace() for c in text) > 0.97 * len(
-        text
-    )
+    return sum(c.isprintable() or c.isspace() for c in text) > 0.97 * len(text)
 
 
 def _decodes(sample: bytes, name: str) -> bool:
@@ -132,11 +137,19 @@ def _odd(text: str) -> float:
     return mixed / max(1, sum(any(c > "\x7f" for c in word) for word in words))
 
 
-def _japanese(text: str, _: str) -> float:
+def _japanese(text: str, name: str) -> float:
     kana = sum("\u3041" <= c <= "\u30ff" for c in text)
+    # Half-width ones are what other encodings look like.
     half_width = sum("\uff61" <= c <= "\uff9f" for c in text)
-    # In running text about half is kana; half-width ones are what other encodings look like.
-    return min(1.0, 2.5 * (kana - 2 * half_width) / len(text)) if kana > half_width else 0
+    if half_width > kana and half_width * 10 > len(text):
+        return 0
+    # In running text about half is kana; a list of names may have none, and is written in common characters.
+    common = kana + sum(_is_first_level(c, "cp932", 0x88, 0x98) or _is_mark(c) for c in text)
+    return max(min(1.0, 2.5 * (kana - 2 * half_width) / len(text)), _KANJI_ALONE[name] * common / len(text))
+
+
+# What is in the one in EUC-JP could be Chinese just as well.
+_KANJI_ALONE = {"cp932": 0.95, "euc_jp": 0.7}
 
 
 def _korean(text: str, name: str) -> float:
@@ -187,10 +200,11 @@ def _share_of_common(sample: bytes, name: str, letters: str, common: str) -> flo
     inside = len(re.findall(f"[{letters}]", "".join(beyond)))
     # Words of an alphabet are written in it alone; accents stand between letters of the Latin one.
     words = [word for word in re.findall(rf"[a-zA-Z{letters}]+", text) if not word.isascii()]
-    if not beyond or not words or inside < 0.7 * len(beyond):
+    # A single letter now and then is an accent of a Latin language.
+    if not beyond or inside < 0.7 * len(beyond) or max(map(len, words), default=0) < 3:
         return 0
     mixed = sum(re.search("[a-zA-Z]", word) is not None for word in words) / len(words)
-    turned = sum(len(word) > 1 and word[0].islower() and word[1:].isupper() for word in words) / len(words)
+    turned = sum(any(a.islower() and b.isupper() for a, b in pairwise(word)) for word in words) / len(words)
     return sum(letter in common for letter in beyond) / len(beyond) - mixed - turned
 
 

@@ -9,6 +9,7 @@ from services.knowledge_base.ingestion.extract.encoding import (
     escaped_encoding,
     guess_encoding,
     wide_encoding,
+    wide_without_zeros,
 )
 from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
@@ -52,7 +53,9 @@ def decode(data: bytes) -> str:
     try:
         return _printable(data.decode("utf-8"))
     except UnicodeDecodeError:
-        return _printable(_decode_almost_utf8(data) or data.decode(guess_encoding(data), "replace"))
+        text = _decode_almost_utf8(data) or data.decode(guess_encoding(data), "replace")
+    wide = None if _is_printable(text) else wide_without_zeros(data)
+    return data.decode(wide, "replace") if wide else _printable(text)
 
 
 def _decode_almost_utf8(data: bytes) -> str | None:
@@ -63,11 +66,14 @@ def _decode_almost_utf8(data: bytes) -> str | None:
     return text if broken * 10 <= good else None
 
 
-def _printable(text: str) -> str:
+def _is_printable(text: str) -> bool:
     sample = text[:SAMPLE]
-    if len(_CONTROL.findall(sample)) > len(sample) / 100:
+    return len(_CONTROL.findall(sample)) <= len(sample) / 100
+
+
+def _printable(text: str) -> str:
+    if not _is_printable(text):
         raise ExtractionError(
-            ExtractionCode.UNSUPPORTED,
-            "The file is not text, nor a document of a kind that can be read.",
+            ExtractionCode.UNSUPPORTED, "The file is not text, nor a document of a kind that can be read."
         )
     return text
