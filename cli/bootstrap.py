@@ -20,6 +20,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "quarterdeck-installed.json"
 LOCKS = ROOT / "requirements"
 _APT_PATIENCE = 120
+# A command, the package of Debian's that has it, and what needs it.
+_TOOLS = (("bwrap", "bubblewrap", "code steps"), ("tesseract", "tesseract-ocr", "documents that are images"))
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 # Read by the shell first, because a path may hold spaces, which `#!` does not allow.
@@ -44,7 +46,7 @@ class Failed(Exception):
 def main(wanted: str) -> None:
     _bring_up_to_date(wanted)
     if wanted == "dev":
-        _get_sandbox()
+        _get_tools()
 
 
 def _bring_up_to_date(wanted: str) -> None:
@@ -131,17 +133,18 @@ def registry_of_pip(pip: tuple[str | Path, ...]) -> dict[str, str]:
     }
 
 
-def _get_sandbox() -> None:
-    """bwrap, without which code steps are refused and their tests are skipped. Tried once, where that needs no
+def _get_tools() -> None:
+    """Programs without which a part is refused, and its tests are skipped. Each is tried once, where that needs no
     question: as root, with apt. Nothing depends on whether it works."""
-    tried = VENV / "quarterdeck-bubblewrap-tried"
-    if shutil.which("bwrap") or not shutil.which("apt-get") or os.geteuid() != 0 or tried.exists():
-        return
-    _say("installing bubblewrap, for code steps")
-    tried.touch()
-    install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", "bubblewrap")
-    if not _quietly(install) and not (_quietly(("apt-get", "update", "-q")) and _quietly(install)):
-        _say("that did not work: code steps need it, everything else does not")
+    for command, package, use in _TOOLS:
+        tried = VENV / f"quarterdeck-{package}-tried"
+        if shutil.which(command) or not shutil.which("apt-get") or os.geteuid() != 0 or tried.exists():
+            continue
+        _say(f"installing {package}, for {use}")
+        tried.touch()
+        install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", package)
+        if not _quietly(install) and not (_quietly(("apt-get", "update", "-q")) and _quietly(install)):
+            _say(f"that did not work: {use} will be refused, everything else works")
 
 
 def _quietly(command: Sequence[str]) -> bool:
