@@ -1,4 +1,5 @@
 from services.knowledge_base.bases.routes import router as bases
+from services.knowledge_base.consistency.routes import router as consistency
 from services.knowledge_base.documents.reading_routes import router as contents
 from services.knowledge_base.documents.routes import router as documents
 from services.knowledge_base.documents.upload_routes import router as uploads
@@ -7,8 +8,8 @@ from services.knowledge_base.evaluation.runs.routes import router as evaluation_
 from services.knowledge_base.evaluation.sets.routes import router as evaluation_sets
 from services.knowledge_base.limits.routes import router as limits
 from services.knowledge_base.preview.routes import router as preview
-from services.knowledge_base.sweeps import sweeping
 from services.knowledge_base.search.routes import router as search
+from services.knowledge_base.sweeps import sweeping
 from services.knowledge_base.web.routes import router as web
 from shared.web.app import Service
 
@@ -17,6 +18,7 @@ SERVICE = Service(
     routers=(
         search,
         bases,
+        consistency,
         documents,
         uploads,
         web,

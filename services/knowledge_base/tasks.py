@@ -1,11 +1,15 @@
-"""Executions of kind `ingestion`: a document is processed, or vectors of what was deleted are removed. And those of
-kind `evaluation`."""
+"""Executions of kind `ingestion`: a document is processed, vectors of what was deleted are removed, an index is built,
+words are indexed anew, all of it is checked. And those of kind `evaluation`."""
 
 # Here, in a worker's first moment and thread: it brings numpy, which must not be imported by two threads at once, and
 # a worker loads its agent library, which wants numpy too, in another.
 import shared.llm.embeddings as _embeddings
 from services.knowledge_base import purges
+from services.knowledge_base.consistency import check
 from services.knowledge_base.evaluation.job import evaluate
+from services.knowledge_base.indexes import changes
+from services.knowledge_base.indexes.building import Building
+from services.knowledge_base.indexes.words import index_words
 from services.knowledge_base.ingestion.ingest import Ingestion
 from shared.executions.jobs import JobContext, job
 from shared.kit.json import Json
@@ -16,6 +20,14 @@ __all__ = ["_embeddings", "evaluate", "ingest"]
 
 @job(ExecutionKind.INGESTION)
 async def ingest(context: JobContext) -> Json:
-    if context.spec.get("action") == purges.ACTION:
-        return await purges.purge(context)
-    return await Ingestion(context).run()
+    match context.spec.get("action"):
+        case purges.ACTION:
+            return await purges.purge(context)
+        case changes.BUILD:
+            return await Building(context).run()
+        case changes.WORDS:
+            return await index_words(context)
+        case check.ACTION:
+            return await check.check(context)
+        case _:
+            return await Ingestion(context).run()

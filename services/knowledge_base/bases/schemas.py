@@ -95,9 +95,3 @@ class KnowledgeBaseOut(ResponseModel):
     building: IndexOut | None
     created_at: Timestamp
     updated_at: Timestamp
-
-
-class WorkOut(ResponseModel):
-    """The execution that does it."""
-
-    execution_id: UUID

@@ -18,7 +18,7 @@ from shared.executions.submit import Ring, Submission, submit
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
 from shared.web.context import correlation_id
-from shared.workflow.states import ExecutionKind, Lane
+from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
 
 BUILD = "reindex"
 WORDS = "words"
@@ -36,14 +36,28 @@ async def wanted_model(session: ReadSession, base: KnowledgeBase) -> UUID | None
 async def change_model(
     session: WriteSession, caller: Principal, base: KnowledgeBase, model_id: UUID | None, model_name: str, ring: Ring
 ) -> None:
-    """`base` is locked. Nothing is done if that is the model that it has or is about to have."""
+    """`base` is locked. Nothing is done if that is the model that it has or is about to have; where building that
+    has failed, it goes on."""
     if model_id == await wanted_model(session, base):
+        await go_on(session, base, ring, caller.user_id)
         return
     active = await repository.get_active(session, base.id)
     if await give_up(session, base.tenant_id, base.id):
         await purges.submit_purge(session, base.tenant_id, f"Forget an index of {base.name}", ring)
     if active is not None and active.model_id != model_id:
         await build(session, base, model_id, model_name, ring, created_by=caller.user_id)
+
+
+async def go_on(session: WriteSession, base: KnowledgeBase, ring: Ring, created_by: UUID | None) -> UUID | None:
+    """The execution that builds an index at present, begun again if it has failed; None if no index is being built."""
+    found = await repository.get_building(session, base.id)
+    if found is None:
+        return None
+    index, status = found
+    if status is None or ExecutionStatus(status).ended or index.execution_id is None:
+        index.execution_id = await _start_building(session, base, index, ring, created_by)
+        await session.flush()
+    return index.execution_id
 
 
 async def build(
@@ -54,19 +68,22 @@ async def build(
     ring: Ring,
     *,
     created_by: UUID | None,
-    key: str | None = None,
-    request: JsonObject | None = None,
 ) -> UUID:
     """A new index beside the one that answers, by an execution whose id this gives."""
     await repository.ensure_first(session, base.tenant_id, base.id)
     index = index_of(base, model_id, model_name, repository.BUILDING)
-    spec: JsonObject = {"action": BUILD, "knowledge_base_id": str(base.id), "index_id": str(index.id)}
-    name = f"Index {base.name} with {model_name}"
-    execution_id = await start(session, base, name, spec, ring, created_by, key=key, request=request)
+    execution_id = await _start_building(session, base, index, ring, created_by)
     index.execution_id = execution_id
     session.add(index)
     await session.flush()
     return execution_id
+
+
+async def _start_building(
+    session: WriteSession, base: KnowledgeBase, index: KnowledgeIndex, ring: Ring, created_by: UUID | None
+) -> UUID:
+    spec: JsonObject = {"action": BUILD, "knowledge_base_id": str(base.id), "index_id": str(index.id)}
+    return await start(session, base, f"Index {base.name} with {index.model_name}", spec, ring, created_by)
 
 
 async def give_up(session: WriteSession, tenant_id: UUID, knowledge_base_id: UUID) -> bool:
@@ -92,9 +109,6 @@ async def start(
     spec: JsonObject,
     ring: Ring,
     created_by: UUID | None,
-    *,
-    key: str | None = None,
-    request: JsonObject | None = None,
 ) -> UUID:
     submission = Submission(
         tenant_id=base.tenant_id,
@@ -105,8 +119,6 @@ async def start(
         inputs={},
         created_by=created_by,
         correlation_id=correlation_id(),
-        idempotency_key=key,
-        request=request,
     )
     return (await submit(session, submission, ring)).id
 

@@ -1,14 +1,15 @@
 """Indexes of knowledge bases: the one that answers, and one that may be being built beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Chunk, ChunkEmbedding, Document, KnowledgeBase, KnowledgeIndex
+from shared.database.tables.ledger import ExecutionRow
 
 ACTIVE = "active"
 BUILDING = "building"
@@ -69,7 +70,60 @@ async def get_coverage(session: ReadSession, knowledge_base_id: UUID, index_id: 
     return Coverage(row[0], row[1])
 
 
+async def get_index(session: ReadSession, index_id: UUID) -> KnowledgeIndex | None:
+    return await session.scalar(select(KnowledgeIndex).where(KnowledgeIndex.id == index_id))
+
+
+async def get_building(session: ReadSession, knowledge_base_id: UUID) -> tuple[KnowledgeIndex, str | None] | None:
+    """With what became of its execution; None of that if it is gone."""
+    statement = (
+        select(KnowledgeIndex, ExecutionRow.status)
+        .outerjoin(ExecutionRow, ExecutionRow.id == KnowledgeIndex.execution_id)
+        .where(KnowledgeIndex.knowledge_base_id == knowledge_base_id, KnowledgeIndex.status == BUILDING)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+async def get_target(session: ReadSession, index_id: UUID) -> Target | None:
+    index = await get_index(session, index_id)
+    return None if index is None else Target(index.id, index.model_id)
+
+
 async def exists(session: ReadSession, index_id: UUID) -> bool:
-    """In a transaction that changes something, it stays until that ends."""
     statement = select(KnowledgeIndex.id).where(KnowledgeIndex.id == index_id)
     return await session.scalar(statement) is not None
+
+
+async def hold_index(session: WriteSession, index_id: UUID) -> bool:
+    """Keeps it from being given up until the transaction ends; False if it was."""
+    statement = select(KnowledgeIndex.id).where(KnowledgeIndex.id == index_id)
+    return await session.scalar(statement.with_for_update(read=True, key_share=True)) is not None
+
+
+async def hold(session: WriteSession, knowledge_base_id: UUID, index_id: UUID, document_ids: Collection[UUID]) -> bool:
+    """Keeps all of these from being deleted until the transaction ends; False if the index is gone. In the order in
+    which they are deleted with one another: so nobody waits for one who waits for him."""
+    base = select(KnowledgeBase.id).where(KnowledgeBase.id == knowledge_base_id)
+    if await session.scalar(base.with_for_update(read=True, key_share=True)) is None:
+        return False
+    documents = select(Document.id).where(Document.id.in_(document_ids)).order_by(Document.id)
+    await session.execute(documents.with_for_update(read=True, key_share=True))
+    return await hold_index(session, index_id)
+
+
+async def lock_base(session: WriteSession, knowledge_base_id: UUID) -> KnowledgeBase | None:
+    """Against all who publish a document just now."""
+    statement = select(KnowledgeBase).where(KnowledgeBase.id == knowledge_base_id)
+    return await session.scalar(statement.with_for_update(key_share=True))
+
+
+async def replace_active(session: WriteSession, base: KnowledgeBase, index: KnowledgeIndex) -> UUID:
+    """From now on `index` answers. Gives the one that did."""
+    replaced = base.index_id or base.id
+    await session.execute(delete(KnowledgeIndex).where(KnowledgeIndex.id == replaced))
+    index.status = ACTIVE
+    base.index_id = index.id
+    base.embedding_model = index.model_name
+    await session.flush()
+    return replaced

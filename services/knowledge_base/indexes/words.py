@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from services.knowledge_base.ingestion.embedded import as_embedded
-from shared.database.session import WriteSession
-from shared.database.tables.knowledge import Chunk, KnowledgeBase
+from shared.database.session import Scope, WriteSession
+from shared.database.tables.knowledge import Chunk, Document, KnowledgeBase
+from shared.executions.jobs import JobContext
+from shared.kit.json import Json
 from shared.knowledge import keywords
 from shared.knowledge.keywords import KeywordChunk
 
@@ -33,3 +35,32 @@ async def put_words(
             for row in await session.execute(statement)
         ],
     )
+
+
+async def index_words(context: JobContext) -> Json:
+    """The job: every document of the knowledge base is put into the index of words again, in its language as it is
+    now. What is found by its words meanwhile is found by the old ones."""
+    return await context.step("words", lambda: _index_all(context, UUID(context.spec["knowledge_base_id"])))
+
+
+async def _index_all(context: JobContext, knowledge_base_id: UUID) -> Json:
+    scope = Scope(context.tenant_id)
+    async with context.database.read(scope) as session:
+        total = await session.scalar(select(func.count()).select_from(Document).where(*_found(knowledge_base_id))) or 0
+    done, last = 0, UUID(int=0)
+    while True:
+        context.progress("words", done, total)
+        async with context.database.write(scope) as session:
+            following = select(Document.id, Document.revision).where(*_found(knowledge_base_id), Document.id > last)
+            row = (await session.execute(following.order_by(Document.id).limit(1).with_for_update())).one_or_none()
+            if row is None:
+                break
+            await put_words(session, context.tenant_id, knowledge_base_id, row.id, row.revision)
+        last = row.id
+        done += 1
+        await keywords.merge(context.database, scope, knowledge_base_id)
+    return {"documents": done}
+
+
+def _found(knowledge_base_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    return Document.knowledge_base_id == knowledge_base_id, Document.revision.is_not(None)

@@ -114,6 +114,37 @@ async def get_vectors(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkText:
+    chunk_id: UUID
+    document_id: UUID
+    text: str
+
+
+async def get_texts(session: ReadSession, chunk_ids: Sequence[UUID]) -> list[ChunkText]:
+    """As they are embedded."""
+    statement = select(
+        tables.Chunk.id,
+        tables.Chunk.document_id,
+        tables.Chunk.headings,
+        tables.Chunk.table_header,
+        tables.Chunk.text,
+    ).where(tables.Chunk.id.in_(chunk_ids))
+    return [
+        ChunkText(row.id, row.document_id, as_embedded(row.headings, row.table_header, row.text))
+        for row in await session.execute(statement)
+    ]
+
+
+async def get_records(session: ReadSession, index_id: UUID, chunk_ids: Sequence[UUID]) -> list[VectorRecord]:
+    statement = (
+        select(tables.Chunk.id, tables.Chunk.document_id, tables.ChunkEmbedding.vector)
+        .join(tables.ChunkEmbedding, _vector_in(index_id))
+        .where(tables.Chunk.id.in_(chunk_ids))
+    )
+    return [VectorRecord(row.id, row.document_id, row.vector) for row in await session.execute(statement)]
+
+
 async def get_chunk_ids(session: ReadSession, document_id: UUID) -> set[UUID]:
     """Of all its revisions."""
     return set(await session.scalars(select(tables.Chunk.id).where(tables.Chunk.document_id == document_id)))

@@ -29,6 +29,7 @@ from services.knowledge_base.ingestion.owner import Owner
 from services.knowledge_base.ingestion.stages import reading
 from services.knowledge_base.ingestion.stages.chunking import chunk
 from services.knowledge_base.ingestion.stages.publishing import clean, publish
+from services.knowledge_base.ingestion.stages.recognizing import recognize
 from services.knowledge_base.ingestion.stages.vectors import embed, put_into_index
 from services.knowledge_base.ingestion.stages.work import GONE, Work
 from services.knowledge_base.tidying import tidy_when_ended
@@ -75,8 +76,6 @@ class Ingestion:
             await self._step("unpack", lambda: reading.unpack(self._work))
             return await self._active()
         if extracted["images_only"]:
-            from services.knowledge_base.ingestion.stages.recognizing import recognize  # noqa: PLC0415
-
             await self._step("ocr", lambda: recognize(self._work))
         await self._step("chunk", lambda: chunk(self._work))
         return await self._make_vectors()

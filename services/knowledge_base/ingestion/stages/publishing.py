@@ -15,6 +15,7 @@ from services.knowledge_base.ingestion.stages.vectors import MOVED, embed, put_i
 from services.knowledge_base.ingestion.stages.work import GONE, Work, patiently
 from shared.database.session import WriteSession
 from shared.kit.json import Json, JsonObject
+from shared.knowledge import keywords
 from shared.knowledge.errors import VectorStoreUnavailable
 
 
@@ -76,6 +77,8 @@ async def clean(work: Work, purge: UUID | None) -> Json:
     By now it does not matter to who searches. If the vector store is away, the purge that was noted does it later.
     """
     owner = work.owner
+    if purge is not None:
+        await keywords.merge(work.context.database, work.scope, owner.knowledge_base_id)
     try:
         removed = await patiently(
             work.context,

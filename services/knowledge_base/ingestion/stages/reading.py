@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.knowledge_base import originals
+from services.knowledge_base.documents.archives import add_children
 from services.knowledge_base.ingestion import repository, texts
 from services.knowledge_base.ingestion.extract.model import DocumentFormat, Extracted
 from services.knowledge_base.ingestion.extractor import Extractor
 from services.knowledge_base.ingestion.repository import Original
 from services.knowledge_base.ingestion.stages.work import GONE, Work
 from services.knowledge_base.ingestion.workshop import workplace
+from services.knowledge_base.web.fetch import fetch_page
 from shared.database.session import WriteSession
 from shared.kit.json import Json
 from shared.security.encryption import Place
@@ -38,20 +40,15 @@ class Gone(Exception):
 
 async def fetch(work: Work) -> Json:
     """A page that is looked at again and has not changed is left as it is."""
-    from services.knowledge_base.web.fetch import fetch_page
-
     if not await work.report("fetch", 0, 1, status="processing"):
         return GONE
     fetched = await fetch_page(work.context, work.owner)
-    if fetched == GONE:
-        return GONE
+    if not fetched.get("unchanged"):
+        return fetched
 
     async def settle(session: WriteSession) -> Json:
-        unchanged = bool(fetched.get("unchanged")) and bool(work.context.spec.get("refresh"))
-        if unchanged and await repository.is_found(session, work.owner):
-            await repository.set_document(session, work.owner, status="ready", progress=None, error=None)
-            return {**fetched, "unchanged": True}
-        return {**fetched, "unchanged": False, "version": await repository.get_newest_version(session, work.owner)}
+        await repository.set_document(session, work.owner, status="ready", progress=None, error=None)
+        return fetched
 
     return await work.write(settle)
 
@@ -84,8 +81,6 @@ async def _store(session: WriteSession, work: Work, extracted: Extracted) -> Jso
 
 async def unpack(work: Work) -> Json:
     """The archive's documents, each with an ingestion of its own."""
-    from services.knowledge_base.documents.archives import add_children
-
     if not await work.report("unpack", 0, 1):
         return GONE
     try:

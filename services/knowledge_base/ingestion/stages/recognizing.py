@@ -3,8 +3,7 @@
 from functools import partial
 
 from services.knowledge_base.ingestion import repository, texts
-from services.knowledge_base.ingestion.extract.model import ExtractionCode, ExtractionError
-from services.knowledge_base.ingestion.ocr import Ocr, with_ocr
+from services.knowledge_base.ingestion.ocr import Ocr, missing, with_ocr
 from services.knowledge_base.ingestion.repository import Original
 from services.knowledge_base.ingestion.stages.reading import File, Gone, opened, whole_documents
 from services.knowledge_base.ingestion.stages.work import GONE, Work, progress
@@ -67,8 +66,6 @@ async def _put_together(work: Work, original: Original, languages: str, pages: i
         if extracted is None:
             return GONE
         whole = with_ocr(extracted, recognized)
-        if not whole.text.strip():
-            raise ExtractionError(ExtractionCode.NO_TEXT, "No text was found in the document's images.")
 
         async def keep(session: WriteSession) -> Json:
             await texts.put_text(session, work.owner, whole)
@@ -82,10 +79,7 @@ async def _leave(work: Work, pages: list[int]) -> Json:
     async with work.context.database.read(work.scope) as session:
         has_text = await texts.has_text(session, work.owner)
     if not has_text:
-        message = (
-            "The document holds nothing but images. To read those, tesseract must be installed where it is processed."
-        )
-        raise ExtractionError(ExtractionCode.OCR_MISSING, message)
+        raise missing()
     warning = f"{len(pages)} pages that are images were not read, because tesseract is not installed."
     work.context.log("warning", warning)
 

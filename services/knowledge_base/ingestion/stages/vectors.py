@@ -44,7 +44,7 @@ async def embed(work: Work, target: Target) -> Json:
 
 
 async def _copy(session: WriteSession, work: Work, target: Target) -> Json:
-    if not await indexes.exists(session, target.index_id):
+    if not await indexes.hold_index(session, target.index_id):
         return MOVED
     await chunks.copy_vectors(session, work.owner, target.index_id)
     return {}
@@ -53,7 +53,7 @@ async def _copy(session: WriteSession, work: Work, target: Target) -> Json:
 async def _keep(
     session: WriteSession, work: Work, target: Target, vectors: dict[UUID, bytes], done: int, total: int
 ) -> Json:
-    if not await indexes.exists(session, target.index_id):
+    if not await indexes.hold_index(session, target.index_id):
         return MOVED
     await chunks.put_vectors(session, work.owner.tenant_id, target.index_id, vectors)
     await repository.set_document(session, work.owner, progress=progress("embed", done, total))
