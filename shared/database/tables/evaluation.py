@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Text, UniqueConstraint, func
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUuid
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -68,7 +68,7 @@ class EvaluationRun(Identified, TenantOwned, Base):
     rerank_model_id: Mapped[UUID | None]
     execution_id: Mapped[UUID | None]
     # By mode, once all is measured.
-    metrics: Mapped[dict[str, Any] | None]
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_by: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
@@ -94,7 +94,7 @@ class EvaluationResult(TenantOwned, Base):
     expected: Mapped[list[Any]]
     measured_at: Mapped[datetime | None]
     # Objects of document_id, name, score, page, chunk_id and grade, best first.
-    found: Mapped[list[Any] | None]
+    found: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     ndcg: Mapped[float | None]
     recall: Mapped[float | None]
     reciprocal_rank: Mapped[float | None]
@@ -102,4 +102,4 @@ class EvaluationResult(TenantOwned, Base):
     rank: Mapped[int | None]
     latency_ms: Mapped[float | None]
     # Why it has no figures: the search failed, or none of the documents it expects is there any more.
-    error: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
