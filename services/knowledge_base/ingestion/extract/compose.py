@@ -33,6 +33,7 @@ class Composer:
         self._headings: list[Heading] = []
         self._tables: list[Table] = []
         self._pages: list[int] = []
+        self._section: tuple[int, str] | None = None
         self.warnings: list[str] = []
 
     @property
@@ -63,6 +64,10 @@ class Composer:
 
     def heading(self, level: int, title: str) -> None:
         self.mark(level, title, self.block(one_line(title)))
+
+    def section(self, level: int, title: str) -> None:
+        """A heading that is left out if nothing follows it."""
+        self._section = level, title
 
     def mark(self, level: int, title: str, start: int | None) -> None:
         """A heading whose text stands there already."""
@@ -100,6 +105,9 @@ class Composer:
             self._pages.append(self._builder.length)
 
     def _add(self, text: str, item: bool) -> int:
+        if self._section is not None:
+            section, self._section = self._section, None
+            self.heading(*section)
         if self._gap:
             self._builder.add("\n" if item and self._in_list else self._gap)
         self._gap, self._in_list = "\n\n", item

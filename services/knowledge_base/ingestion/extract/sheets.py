@@ -20,18 +20,20 @@ from services.knowledge_base.ingestion.extract.model import (
 )
 from services.knowledge_base.ingestion.extract.office.package import check_entries
 from services.knowledge_base.ingestion.extract.office.workbook import Workbook
+from services.knowledge_base.ingestion.extract.office.xml import XmlError
 from services.knowledge_base.ingestion.extract.opendocument.package import OpenDocument
 
 _OPEN_XML = "[Content_Types].xml"
 _BINARY_MAIN = "xl/workbook.bin"
 _ODF_CONTENT = "content.xml"
+_NOISY = 17
 
 
 def extract_sheets(source: Source, limits: ContentLimits) -> Extracted:
     data = source.read()
     names = _entries(data, limits)
     composer = Composer(limits)
-    workbook = Workbook(data, limits) if _OPEN_XML in names and _BINARY_MAIN not in names else None
+    workbook = _workbook(data, limits) if _OPEN_XML in names and _BINARY_MAIN not in names else None
     title_and_date: tuple[str | None, str | None] = (None, None)
     if workbook is not None:
         title_and_date = workbook.package.title_and_date()
@@ -49,6 +51,14 @@ def _entries(data: bytes, limits: ContentLimits) -> frozenset[str]:
         return frozenset(archive.namelist())
 
 
+def _workbook(data: bytes, limits: ContentLimits) -> Workbook | None:
+    """Cells can be read where what stands around them is broken."""
+    try:
+        return Workbook(data, limits)
+    except XmlError:
+        return None
+
+
 def _open(data: bytes) -> CalamineWorkbook:
     try:
         return CalamineWorkbook.from_filelike(io.BytesIO(data))
@@ -61,7 +71,7 @@ def _read(composer: Composer, opened: CalamineWorkbook, workbook: Workbook | Non
         # What no menu can show is the program's own.
         if sheet.visible == SheetVisibleEnum.VeryHidden or sheet.typ == SheetTypeEnum.Vba:
             continue
-        composer.heading(1, sheet.name)
+        composer.section(1, sheet.name)
         if sheet.typ == SheetTypeEnum.WorkSheet:
             cells = opened.get_sheet_by_index(number)
             shares = workbook.shares(sheet.name) if workbook else set[tuple[int, int]]()
@@ -85,7 +95,11 @@ def _rows(sheet: CalamineSheet, shares: set[tuple[int, int]], limits: ContentLim
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.15g}"
+    text = repr(value)
+    if text.endswith(".0"):
+        return text[:-2]
+    # Beyond 15 digits there is only the noise of reckoning.
+    return text if len(text) < _NOISY else f"{value:.15g}"
 
 
 def _truth(value: bool) -> str:

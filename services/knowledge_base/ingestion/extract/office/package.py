@@ -37,7 +37,8 @@ class Package:
     @cached_property
     def main(self) -> str:
         """The name of the part that holds the document."""
-        return next(self.related("", "officeDocument")).target
+        found = next(self.related("", "officeDocument"), None)
+        return found.target if found else damaged("The document is damaged: its main part is missing.")
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._names

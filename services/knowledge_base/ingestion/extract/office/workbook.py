@@ -72,9 +72,14 @@ class Workbook:
         relations = list(self.package.related(part, "comments", "threadedComment")) if part else []
         newest = [relation for relation in relations if relation.kind == "threadedComment"] or relations
         for relation in newest:
-            for comment in self.package.xml(relation.target).iter():
+            try:
+                comments = list(self.package.xml(relation.target).iter())
+            except XmlError:
+                composer.warnings.append(f"The comments on the sheet {sheet} could not be read.")
+                continue
+            for comment in comments:
                 if local(comment.tag) in ("comment", "threadedComment"):
-                    text = one_line("".join(piece.text or "" for piece in comment.iter() if _is_text(piece))).strip()
+                    text = one_line("".join(piece.text or "" for piece in comment.iter() if _is_text(piece)))
                     composer.block(f"Comment on {comment.get('ref', '')}: {text}" if text else "")
 
     def _add_drawing(self, composer: Composer, name: str) -> None:

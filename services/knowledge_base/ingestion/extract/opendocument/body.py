@@ -33,6 +33,7 @@ _MOST_REPEATED = 100
 _MOST_SPACES = 100
 _DEEPEST = 9
 _INDENT = "  "
+_TITLE = "Title"
 
 
 @dataclass(slots=True)
@@ -47,9 +48,13 @@ class Body:
         self._document = document
         self._numbered: set[tuple[str, int]] = set()
         self._counts: dict[str, int] = {}
+        self._titles = {_TITLE}
 
     def learn_styles(self, root: Element) -> None:
-        """Which levels of which list styles are numbered."""
+        """Which levels of which list styles are numbered, and which styles of paragraphs are the title's."""
+        for style in root.iter(STYLE + "style"):
+            if style.get(STYLE + "parent-style-name", "") == _TITLE:
+                self._titles.add(style.get(STYLE + "name", ""))
         for style in root.iter(TEXT + "list-style"):
             for level in style.findall(TEXT + "list-level-style-number"):
                 if level.get(STYLE + "num-format", ""):
@@ -88,6 +93,8 @@ class Body:
         if element.tag == TEXT + "h":
             level = element.get(TEXT + "outline-level", "")
             self._composer.mark(int(level) if level.isdecimal() else 1, text, start)
+        elif element.get(TEXT + "style-name", "") in self._titles:
+            self._composer.mark(0, text, start)
         for attached in inline.attached:
             self._attached(attached)
 

@@ -21,7 +21,8 @@ def extract_odt(source: Source, limits: ContentLimits) -> Extracted:
     for text in content.iter(OFFICE + "text"):
         body.blocks(text)
     _add_margins(composer, styles, "footer")
-    return composer.extracted(DocumentFormat.ODT, *document.title_and_date())
+    title, date = document.title_and_date()
+    return composer.extracted(DocumentFormat.ODT, title or composer.title, date)
 
 
 def _add_margins(composer: Composer, styles: Element | None, kind: str) -> None:
