@@ -37,11 +37,12 @@ from shared.database.session import Scope, WriteSession
 from shared.database.tables.knowledge import Document
 from shared.executions.jobs import JobContext
 from shared.kit.json import JsonObject
+from shared.web.resources import Resources
 
 _GONE: JsonObject = {"gone": True}
 _HEAD = 2048
 _PATH_LENGTH = 1000
-_WARNINGS = 50
+WARNINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class _Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        more = len(self.refused) - _WARNINGS
-        return (*self.refused[:_WARNINGS], *([f"and {more} more files that were not taken"] if more > 0 else ()))
+        more = len(self.refused) - WARNINGS
+        return (*self.refused[:WARNINGS], *([f"and {more} more files that were not taken"] if more > 0 else ()))
 
     def as_json(self) -> JsonObject:
         counts = ("added", "replaced", "removed", "unchanged", "duplicates")
@@ -90,6 +91,14 @@ async def add_children(context: JobContext, owner: Owner, entries: Sequence[Entr
         return await _Unpacking(context, owner).run(entries)
     except _Gone:
         return _GONE
+
+
+async def drop_children(session: WriteSession, resources: Resources, owner: Owner) -> None:
+    """Of a document whose newest content is no archive. It is held."""
+    children = await repository.lock_children(session, [owner.document_id])
+    if children:
+        document = await session.get_one(Document, owner.document_id)
+        await _remove(session, resources, document, children)
 
 
 class _Unpacking:
@@ -137,7 +146,8 @@ class _Unpacking:
             placed, coming = _placed(children, files)
             places = {file.path for file in coming}
             going = [one for one in children if one.id not in placed and one.path not in places]
-            await self._remove(session, archive, going)
+            await _remove(session, self._resources, archive, going)
+            self._result.removed += len(going)
             await _move(session, [(one, placed[one.id]) for one in children if one.id in placed])
             for view in (await repository.get_documents(session, list(placed))).values():
                 await self._renew(session, archive, view)
@@ -213,18 +223,8 @@ class _Unpacking:
         async with self._resources.database.write(self._scope) as session:
             archive = await self._hold(session)
             children = await repository.lock_children(session, [archive.id])
-            await self._remove(session, archive, [one for one in children if one.path == path])
-
-    async def _remove(self, session: WriteSession, archive: Document, going: Sequence[Document]) -> None:
-        if not going:
-            return
-        await repository.delete_documents(session, [child.id for child in going])
-        for child in going:
-            purges.note(session, child.tenant_id, child.knowledge_base_id, document_id=child.id)
-        ring = self._resources.doorbell.ring
-        name = f"Forget what left {archive.name}"
-        await purges.submit_purge(session, archive.tenant_id, name, ring, created_by=archive.created_by)
-        self._result.removed += len(going)
+            await _remove(session, self._resources, archive, [one for one in children if one.path == path])
+            self._result.removed += 1
 
     async def _note(self, files: Sequence[_File]) -> None:
         """The archive's own text is the list of what it holds."""
@@ -244,6 +244,16 @@ class _Unpacking:
         if password is None:
             return None
         return self._resources.cipher.seal(password, place_of_password(archive.tenant_id, child_id))
+
+
+async def _remove(session: WriteSession, resources: Resources, archive: Document, going: Sequence[Document]) -> None:
+    if not going:
+        return
+    await repository.delete_documents(session, [child.id for child in going])
+    for child in going:
+        purges.note(session, child.tenant_id, child.knowledge_base_id, document_id=child.id)
+    name = f"Forget what left {archive.name}"
+    await purges.submit_purge(session, archive.tenant_id, name, resources.doorbell.ring, created_by=archive.created_by)
 
 
 def _place(path: str, taken: dict[str, _File]) -> str:

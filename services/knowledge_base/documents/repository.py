@@ -142,8 +142,13 @@ async def lock_document(session: WriteSession, document_id: UUID) -> Document | 
 
 
 async def lock_documents(session: WriteSession, document_ids: Sequence[UUID]) -> dict[UUID, Document]:
-    """In one order, whoever locks."""
-    statement = select(Document).where(Document.id.in_(document_ids)).order_by(Document.id).with_for_update()
+    """In one order, whoever locks: archives before what they hold."""
+    statement = (
+        select(Document)
+        .where(Document.id.in_(document_ids))
+        .order_by(Document.parent_id.is_not(None), Document.id)
+        .with_for_update()
+    )
     found = await session.scalars(statement.execution_options(populate_existing=True))
     return {document.id: document for document in found}
 

@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from services.knowledge_base import purges
+from services.knowledge_base.documents.archives import drop_children
 from services.knowledge_base.indexes import repository as indexes
 from services.knowledge_base.indexes.repository import Target
 from services.knowledge_base.indexes.strays import remove_strays
 from services.knowledge_base.indexes.words import put_words
 from services.knowledge_base.ingestion import chunks, repository, texts
+from services.knowledge_base.ingestion.extract.model import DocumentFormat
 from services.knowledge_base.ingestion.stages.vectors import MOVED, embed, put_into_index
 from services.knowledge_base.ingestion.stages.work import GONE, Work, patiently
 from shared.database.session import WriteSession
@@ -43,6 +45,8 @@ async def _flip(session: WriteSession, work: Work, target: Target) -> Json:
     await put_words(session, owner.tenant_id, owner.knowledge_base_id, owner.document_id, owner.revision)
     structure = await texts.get_structure(session, owner)
     await repository.set_document(session, owner, **_found(structure), revision=owner.revision, chunk_count=total)
+    if structure.get("format") != DocumentFormat.ZIP.value:
+        await drop_children(session, work.context.resources, owner)
     replaced = await chunks.delete_other_revisions(session, owner)
     await texts.delete_other_texts(session, owner)
     purge = purges.note(session, owner.tenant_id, owner.knowledge_base_id, document_id=owner.document_id)
