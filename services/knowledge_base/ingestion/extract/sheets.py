@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from typing import cast
 
-from python_calamine import CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)
 
 from services.knowledge_base.ingestion.extract.compose import Composer, check_length, one_line
 from services.knowledge_base.ingestion.extract.grid import add_grid
@@ -17,10 +24,11 @@ from services.knowledge_base.ingestion.extract.model import (
     ExtractionCode,
     ExtractionError,
     Source,
+    damaged,
 )
 from services.knowledge_base.ingestion.extract.office.package import check_entries
 from services.knowledge_base.ingestion.extract.office.workbook import Workbook
-from services.knowledge_base.ingestion.extract.office.xml import XmlError
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart
 from services.knowledge_base.ingestion.extract.opendocument.package import OpenDocument
 
 _OPEN_XML = "[Content_Types].xml"
@@ -55,7 +63,7 @@ def _workbook(data: bytes, limits: ContentLimits) -> Workbook | None:
     """Cells can be read where what stands around them is broken."""
     try:
         return Workbook(data, limits)
-    except XmlError:
+    except BrokenPart:
         return None
 
 
@@ -67,18 +75,26 @@ def _open(data: bytes) -> CalamineWorkbook:
 
 
 def _read(composer: Composer, opened: CalamineWorkbook, workbook: Workbook | None, limits: ContentLimits) -> None:
+    broken: list[str] = []
     for number, sheet in enumerate(opened.sheets_metadata):
         # What no menu can show is the program's own.
         if sheet.visible == SheetVisibleEnum.VeryHidden or sheet.typ == SheetTypeEnum.Vba:
             continue
         composer.section(1, sheet.name)
         if sheet.typ == SheetTypeEnum.WorkSheet:
-            cells = opened.get_sheet_by_index(number)
+            try:
+                cells = opened.get_sheet_by_index(number)
+            except CalamineError:
+                broken.append(f"The sheet {sheet.name} could not be read.")
+                continue
             shares = workbook.shares(sheet.name) if workbook else set[tuple[int, int]]()
             add_grid(composer, _rows(cells, shares, limits), cells.merged_cell_ranges or ())
         if workbook is not None:
             workbook.add_drawings(composer, sheet.name)
             workbook.add_comments(composer, sheet.name)
+    if broken and not composer.length:
+        damaged("No sheet of the workbook could be read: the file is damaged.")
+    composer.warnings += broken
 
 
 def _rows(sheet: CalamineSheet, shares: set[tuple[int, int]], limits: ContentLimits) -> Iterator[list[str]]:

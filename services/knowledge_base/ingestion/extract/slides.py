@@ -22,7 +22,7 @@ from services.knowledge_base.ingestion.extract.office.drawing import (
     table_rows,
 )
 from services.knowledge_base.ingestion.extract.office.package import Package
-from services.knowledge_base.ingestion.extract.office.xml import A, C, Element, R, XmlError, local
+from services.knowledge_base.ingestion.extract.office.xml import A, BrokenPart, C, Element, R, local
 
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _SHAPES = frozenset({"sp", "grpSp", "graphicFrame"})
@@ -62,7 +62,7 @@ class _Reader:
             self._composer.page()
             try:
                 self._slide(name)
-            except (XmlError, ExtractionError, RecursionError) as error:
+            except (BrokenPart, ExtractionError, RecursionError) as error:
                 if isinstance(error, ExtractionError) and name in self._package:
                     raise
                 self._composer.warnings.append(f"Slide {number} could not be read.")
@@ -124,7 +124,7 @@ class _Reader:
         """What hangs on a slide; the slide is read without it if it is broken."""
         try:
             root = self._package.xml(name) if name else None
-        except XmlError:
+        except BrokenPart:
             return
         if root is not None:
             use(root)

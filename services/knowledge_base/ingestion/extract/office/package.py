@@ -4,6 +4,7 @@ import io
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 
 from services.knowledge_base.ingestion.extract.dates import from_iso
 from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
-from services.knowledge_base.ingestion.extract.office.xml import Element, local, parse_xml
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element, local, parse_xml
 from services.knowledge_base.ingestion.extract.titles import given_title
 
 _PROLOG = 4096
@@ -19,6 +20,7 @@ _PROLOG = 4096
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _USUAL = rb"http://schemas.openxmlformats.org/\1/2006/"
 _PROPERTIES = "docProps/core.xml"
+_MAIN_PARTS = ("word/document.xml", "ppt/presentation.xml", "xl/workbook.xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Package:
     def main(self) -> str:
         """The name of the part that holds the document."""
         found = next(self.related("", "officeDocument"), None)
-        return found.target if found else damaged("The document is damaged: its main part is missing.")
+        name = found.target if found else next((name for name in _MAIN_PARTS if name in self), None)
+        return name or damaged("The document is damaged: its main part is missing.")
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._names
@@ -50,7 +53,7 @@ class Package:
     def read(self, name: str) -> bytes:
         if name not in self:
             damaged("The document is damaged: a part of it is missing.")
-        return self._archive.read(self._names[name.lower()])
+        return read_entry(self._archive, self._names[name.lower()])
 
     def related(self, source: str, *kinds: str) -> Iterator[Relation]:
         """What this part refers to inside the file, of these kinds or all; parts that are missing are left out."""
@@ -58,7 +61,11 @@ class Package:
         path = posixpath.join(folder, "_rels", f"{name}.rels")
         if path not in self:
             return
-        for relation in self.xml(path):
+        try:
+            relations = list(self.xml(path))
+        except BrokenPart:
+            return
+        for relation in relations:
             kind = relation.get("Type", "").rpartition("/")[2]
             if relation.get("TargetMode", "") != "External" and (not kinds or kind in kinds):
                 target = _absolute(folder, relation.get("Target", ""))
@@ -73,11 +80,22 @@ class Package:
         if _PROPERTIES not in self:
             return None, None
         found: dict[str, str] = {}
-        for child in self.xml(_PROPERTIES):
+        try:
+            properties = self.xml(_PROPERTIES)
+        except BrokenPart:
+            return None, None
+        for child in properties:
             found.setdefault(local(child.tag), child.text or "")
         return given_title(found.get("title")), from_iso(found.get("modified", "")) or from_iso(
             found.get("created", "")
         )
+
+
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (zlib.error, zipfile.BadZipFile, EOFError) as error:
+        raise BrokenPart from error
 
 
 def check_entries(archive: zipfile.ZipFile, limits: ContentLimits, *, no_doctype: tuple[str, ...]) -> None:
@@ -98,8 +116,11 @@ def check_entries(archive: zipfile.ZipFile, limits: ContentLimits, *, no_doctype
 
 
 def _check_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    with archive.open(entry) as stream:
-        prolog = stream.read(_PROLOG)
+    try:
+        with archive.open(entry) as stream:
+            prolog = stream.read(_PROLOG)
+    except (zlib.error, zipfile.BadZipFile, EOFError):
+        return  # it will not be read either
     if b"<!DOCTYPE" in prolog or b"<!ENTITY" in prolog:
         damaged("The document declares XML entities, which no office program does: it is damaged or made to do harm.")
 

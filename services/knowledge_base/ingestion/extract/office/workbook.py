@@ -14,7 +14,7 @@ from services.knowledge_base.ingestion.extract.model import ContentLimits, Extra
 from services.knowledge_base.ingestion.extract.office.charts import add_chart
 from services.knowledge_base.ingestion.extract.office.drawing import choices, diagram_lines, read_lines
 from services.knowledge_base.ingestion.extract.office.package import Package
-from services.knowledge_base.ingestion.extract.office.xml import Element, R, XmlError, local
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element, R, local
 
 _S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _DIMENSION = re.compile(rb'<dimension ref="([A-Z]{1,3})(\d+):([A-Z]{1,3})(\d+)"\s*/>')
@@ -63,7 +63,7 @@ class Workbook:
         for relation in self.package.related(part, "drawing"):
             try:
                 self._add_drawing(composer, relation.target)
-            except XmlError:
+            except BrokenPart:
                 composer.warnings.append(f"A drawing on the sheet {sheet} could not be read.")
 
     def add_comments(self, composer: Composer, sheet: str) -> None:
@@ -74,7 +74,7 @@ class Workbook:
         for relation in newest:
             try:
                 comments = list(self.package.xml(relation.target).iter())
-            except XmlError:
+            except BrokenPart:
                 composer.warnings.append(f"The comments on the sheet {sheet} could not be read.")
                 continue
             for comment in comments:

@@ -14,7 +14,8 @@ MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
-XmlError = cast("type[Exception]", etree.XMLSyntaxError)
+class BrokenPart(Exception):
+    """One part of a file cannot be read."""
 
 
 class Element(Protocol):
@@ -33,9 +34,12 @@ class Element(Protocol):
 
 
 def parse_xml(data: bytes) -> Element:
-    """Entities are not resolved, nothing is fetched."""
+    """Entities are not resolved, nothing is fetched. Raises `BrokenPart`."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
-    return cast(Element, etree.fromstring(data, parser))
+    try:
+        return cast(Element, etree.fromstring(data, parser))
+    except etree.XMLSyntaxError as error:
+        raise BrokenPart from error
 
 
 def local(tag: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from services.knowledge_base.ingestion.extract.clean import clean
 from services.knowledge_base.ingestion.extract.compose import Composer, looks_like_head, one_line
-from services.knowledge_base.ingestion.extract.office.xml import Element, XmlError, local
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element, local
 from services.knowledge_base.ingestion.extract.opendocument.package import OpenDocument
 from services.knowledge_base.ingestion.extract.opendocument.xml import (
     CHART,
@@ -135,7 +135,7 @@ class Body:
         folder = posixpath.normpath(element.get(XLINK + "href", ""))
         try:
             root = self._document.xml(f"{folder}/content.xml") if folder != "." else element
-        except XmlError:
+        except BrokenPart:
             return
         if root is None:
             return

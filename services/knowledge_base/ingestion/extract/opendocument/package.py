@@ -5,8 +5,8 @@ import zipfile
 
 from services.knowledge_base.ingestion.extract.dates import from_iso
 from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
-from services.knowledge_base.ingestion.extract.office.package import check_entries
-from services.knowledge_base.ingestion.extract.office.xml import Element, XmlError, parse_xml
+from services.knowledge_base.ingestion.extract.office.package import check_entries, read_entry
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element, parse_xml
 from services.knowledge_base.ingestion.extract.titles import given_title
 
 _MANIFEST = "META-INF/manifest.xml"
@@ -19,11 +19,11 @@ class OpenDocument:
         self._archive = zipfile.ZipFile(io.BytesIO(data))
         check_entries(self._archive, limits, no_doctype=("content.xml", "styles.xml"))
         self._names = frozenset(self._archive.namelist())
-        if _MANIFEST in self._names and b"encryption-data" in self._archive.read(_MANIFEST):
+        if _MANIFEST in self._names and b"encryption-data" in read_entry(self._archive, _MANIFEST):
             raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.")
 
     def xml(self, name: str) -> Element | None:
-        return parse_xml(self._archive.read(name)) if name in self._names else None
+        return parse_xml(read_entry(self._archive, name)) if name in self._names else None
 
     @property
     def content(self) -> Element:
@@ -33,7 +33,7 @@ class OpenDocument:
     def title_and_date(self) -> tuple[str | None, str | None]:
         try:
             meta = self.xml("meta.xml")
-        except XmlError:
+        except BrokenPart:
             return None, None
         if meta is None:
             return None, None

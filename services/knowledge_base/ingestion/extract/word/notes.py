@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from services.knowledge_base.ingestion.extract.office.package import Package
-from services.knowledge_base.ingestion.extract.office.xml import Element, XmlError
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element
 from services.knowledge_base.ingestion.extract.word.xml import W
 
 _KINDS = {"footnotes": "footnote", "endnotes": "endnote", "comments": "comment"}
@@ -23,5 +23,5 @@ def parts(package: Package, *kinds: str) -> Iterator[tuple[str, Element]]:
     for relation in package.related(package.main, *kinds):
         try:
             yield relation.kind, package.xml(relation.target)
-        except XmlError:
+        except BrokenPart:
             continue

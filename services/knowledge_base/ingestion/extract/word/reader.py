@@ -9,7 +9,7 @@ from services.knowledge_base.ingestion.extract.model import ContentLimits, Docum
 from services.knowledge_base.ingestion.extract.office.charts import add_chart
 from services.knowledge_base.ingestion.extract.office.drawing import diagram_lines
 from services.knowledge_base.ingestion.extract.office.package import Package
-from services.knowledge_base.ingestion.extract.office.xml import Element, XmlError
+from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element
 from services.knowledge_base.ingestion.extract.word.inline import PAGE_BREAK, Inline, read_inline
 from services.knowledge_base.ingestion.extract.word.notes import parts, read_notes
 from services.knowledge_base.ingestion.extract.word.numbering import Numbering
@@ -125,7 +125,7 @@ class _Reader:
         name = self._targets.get(relation)
         try:
             root = self._package.xml(name) if name else None
-        except XmlError:
+        except BrokenPart:
             return
         if root is not None:
             use(root)
