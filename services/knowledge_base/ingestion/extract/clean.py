@@ -10,6 +10,7 @@ _BROKEN_WORD = re.compile("[\ufffe\u0002]\n?")
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\ufeff\uffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{4,}")
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
 _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st"}
 )
@@ -17,11 +18,17 @@ _LIGATURES = str.maketrans(
 
 def clean(text: str) -> str:
     if text.isprintable() and not text.endswith(" "):  # most paragraphs of one line: nothing to look for
-        return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_LIGATURES))
+        return text if text.isascii() else _composed(text)
     text = _NEWLINES.sub("\n", text)
     text = _BROKEN_WORD.sub("", text)
     text = _INVISIBLE.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     text = _BLANK_LINES.sub("\n\n\n", text)
-    return unicodedata.normalize("NFC", text.translate(_LIGATURES))
+    return text if text.isascii() else _composed(text)
+
+
+def _composed(text: str) -> str:
+    if _LIGATURE.search(text):
+        text = text.translate(_LIGATURES)
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)

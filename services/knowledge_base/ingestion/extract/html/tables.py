@@ -74,7 +74,10 @@ def _cell(element: Element) -> _Cell:
 
 
 def _span(element: Element, name: str) -> int:
-    value = (element.get(name) or "").strip()
+    value = element.get(name)
+    if value is None:
+        return 1
+    value = value.strip()
     return min(max(int(value), 1), _WIDEST) if value.isascii() and value.isdigit() and len(value) < 6 else 1
 
 
@@ -99,12 +102,13 @@ def _spread(rows: list[list[_Cell]], head_rows: int) -> list[list[str]]:
             _from_above(line, reaching)
             for place in range(min(cell.across, _WIDEST - len(line))):
                 text = cell.text if place == 0 or number < head_rows else ""
-                # One more than is left: this row takes the first of them below.
-                reaching[len(line)] = (text, cell.down)
+                if cell.down > 1:  # what is left of it below, and this row
+                    reaching[len(line)] = (text, cell.down)
                 line.append(text)
         _from_above(line, reaching)
         grid.append(line)
-        reaching = {column: (text, left - 1) for column, (text, left) in reaching.items() if left > 1}
+        if reaching:
+            reaching = {column: (text, left - 1) for column, (text, left) in reaching.items() if left > 1}
     return grid
 
 

@@ -31,6 +31,8 @@ def is_hidden(element: Element) -> bool:
 
 def line_of(element: Element) -> str:
     """Everything that is seen in it, on one line."""
+    if not len(element):
+        return " ".join((element.text or "").split())
     pieces: list[str] = []
     walked = walk(element)
     for event, one in walked:

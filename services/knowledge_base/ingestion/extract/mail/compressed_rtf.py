@@ -35,16 +35,16 @@ def _unpack(packed: bytes, size: int) -> bytes:
         for bit in range(8):
             if control >> bit & 1:
                 if place + 1 >= len(packed):
-                    return bytes(found)
+                    return bytes(found[:size])
                 reference = packed[place] << 8 | packed[place + 1]
                 place += 2
                 offset = reference >> 4
                 if offset == write:  # the end
-                    return bytes(found)
+                    return bytes(found[:size])
                 piece = [(offset + step) % _WINDOW for step in range((reference & 15) + 2)]
             else:
                 if place >= len(packed):
-                    return bytes(found)
+                    return bytes(found[:size])
                 window[write] = packed[place]
                 piece = [write]
                 place += 1
@@ -53,4 +53,4 @@ def _unpack(packed: bytes, size: int) -> bytes:
                 window[write] = byte
                 write = (write + 1) % _WINDOW
                 found.append(byte)
-    return bytes(found)
+    return bytes(found[:size])

@@ -8,6 +8,7 @@ from services.knowledge_base.ingestion.extract.model import ExtractionCode, Extr
 
 _MARKUP = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>|&#?\w+;", re.I | re.S)
 _WORDS = re.compile(r"\w+")
+_COMPARED = 200_000
 _PGP = "-----BEGIN PGP MESSAGE-----"
 HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
@@ -61,4 +62,5 @@ def best_of(options: Sequence[Sequence[Body]]) -> Sequence[Body]:
 
 
 def _words(option: Sequence[Body]) -> int:
-    return sum(len(_WORDS.findall(_MARKUP.sub(" ", body.text) if body.is_html else body.text)) for body in option)
+    texts = ((body.text[:_COMPARED], body.is_html) for body in option)
+    return sum(len(_WORDS.findall(_MARKUP.sub(" ", text) if is_html else text)) for text, is_html in texts)

@@ -66,8 +66,6 @@ def _attachment(assembly: Assembly, attachment: Attachment, limits: ContentLimit
     try:
         found = read_part(Source(io.BytesIO(attachment.data), name), limits)
     except ExtractionError as error:
-        if error.code is ExtractionCode.TOO_LARGE:
-            raise
         if not _is_ornament(name, error):
             assembly.warn(f"The attachment {name!r} could not be read: {error.message}")
         return False
