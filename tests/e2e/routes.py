@@ -188,6 +188,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
             "files": [("files", ("b.txt", b"Other words.", "text/plain"))]
         },
         "POST /api/v1/knowledge-bases/{knowledge_base_id}/text-content": {"json": {"name": "t", "text": "words"}},
+        "POST /api/v1/knowledge-bases/{knowledge_base_id}/url-content": {"json": {"urls": ["https://page.invalid/"]}},
         "POST /api/v1/knowledge-bases/query": {
             "json": {"knowledge_base_ids": [ids["knowledge_base_id"]], "query": "words"}
         },

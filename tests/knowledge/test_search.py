@@ -10,9 +10,8 @@ from sqlalchemy import delete
 
 from services.knowledge_base.module import SERVICE
 from services.orchestration.adapters.knowledge import KnowledgeBases
-from services.orchestration.engine.ports import CallFailed
+from services.orchestration.engine.ports import CallFailed, KnowledgeRequest
 from shared.database.tables.knowledge import Document
-from shared.knowledge.embedding import get_embedder
 from shared.knowledge.index import VectorIndex, VectorRecord
 from shared.knowledge.search import KnowledgeSearch
 from shared.web.app import create_app
@@ -36,20 +35,28 @@ async def test_the_passage_that_answers_comes_first_with_its_source(library: Lib
 
     best, *_ = await library.ask("who guides ships into the port?", base)
     assert "Marlow" in best["text"]
-    assert best | {"chunk_id": "", "score": 0, "start": 0, "end": 0} == {
+    assert best["chunk_ids"] == [best["chunk_id"]]
+    assert best | {"chunk_id": "", "chunk_ids": [], "score": 0, "start": 0, "end": 0} == {
         "knowledge_base_id": base,
         "document_id": uploaded["document"]["id"],
         "document_name": "harbour.pdf",
         "chunk_id": "",
+        "chunk_ids": [],
         "text": best["text"],
         "score": 0,
         "page": 2,
+        "page_end": 2,
         "start": 0,
         "end": 0,
         "headings": ["The harbour pilot"],
+        "part": None,
+        "table_header": None,
+        "highlights": [],
+        "also_in": [],
+        "original_url": f"/api/v1/documents/{uploaded['document']['id']}/original#page=2",
     }
     [[text]] = await library.sql(
-        "SELECT text FROM document_contents WHERE document_id = :id", id=uploaded["document"]["id"]
+        "SELECT text FROM document_texts WHERE document_id = :id", id=uploaded["document"]["id"]
     )
     assert text[best["start"] : best["end"]] == best["text"]
 
@@ -59,7 +66,7 @@ async def test_scores_fall_and_lie_between_0_and_1(library: Library) -> None:
     for text in (PILOTS, TIDES, BREAD):
         await library.ready(base, text)
 
-    scores = [passage["score"] for passage in await library.ask("how long do I knead dough?", base)]
+    scores = [passage["score"] for passage in await library.ask("how long do I knead dough?", base, mode="vector")]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 3
     assert 1 >= scores[0] > 0.5 > scores[-1] >= 0
@@ -108,12 +115,15 @@ async def test_a_foreign_vector_in_ones_own_collection_leads_nowhere(
     """Even if Chroma were tampered with: the text is read under the asker's own row-level security."""
     mine, theirs = await library.base("Mine"), await other.base("Theirs")
     document = await library.ready(mine, PILOTS)
-    [row] = await library.sql("SELECT id, embedding FROM chunks WHERE document_id = :id", id=document)
-    await index.upsert(UUID(theirs), [VectorRecord(row.id, UUID(document), row.embedding)])
+    [row] = await library.sql(
+        "SELECT c.id, e.vector FROM chunks c JOIN chunk_embeddings e ON e.chunk_id = c.id WHERE document_id = :id",
+        id=document,
+    )
+    await index.upsert(UUID(theirs), [VectorRecord(row.id, UUID(document), row.vector)])
 
     assert await other.ask("Who is the harbour pilot?", theirs) == []
     second = await library.base("Second")
-    await index.upsert(UUID(second), [VectorRecord(row.id, UUID(document), row.embedding)])
+    await index.upsert(UUID(second), [VectorRecord(row.id, UUID(document), row.vector)])
     assert await library.ask("Who is the harbour pilot?", second) == []
 
 
@@ -125,7 +135,12 @@ async def test_a_foreign_vector_in_ones_own_collection_leads_nowhere(
         {"query": "\x00"},
         {"top_k": 0},
         {"top_k": 101},
-        {"mode": "hybrid"},
+        {"mode": "best"},
+        {"min_score": 1.1},
+        {"filters": {"tag": "x"}},
+        {"filters": {"dated_from": "2026-01-02T00:00:00Z", "dated_to": "2026-01-01T00:00:00Z"}},
+        {"filters": {"dated_from": "2026-01-02T00:00:00"}},
+        {"rerank_model_id": "nonsense"},
         {"knowledge_base_ids": []},
         {"knowledge_base_ids": ["nonsense"]},
         {"knowledge_base_ids": ["0190a3c4-0000-7000-8000-000000000000"] * 21},
@@ -146,10 +161,10 @@ async def test_a_vector_store_that_is_away_is_a_503(library: Library, chroma: Va
         async with httpx.AsyncClient(
             transport=transport, base_url="http://quarterdeck.test", headers=library.account.headers
         ) as client:
-            answer = await client.post(QUERY, json={"knowledge_base_ids": [base], "query": "x"})
-        knowledge = KnowledgeBases(KnowledgeSearch(resources.database, index, get_embedder(resources.settings.cache)))
+            answer = await client.post(QUERY, json={"knowledge_base_ids": [base], "query": "x", "mode": "vector"})
+        knowledge = KnowledgeBases(KnowledgeSearch(resources.database, index, resources.embedders))
         with pytest.raises(CallFailed) as caught:
-            await knowledge.search(library.account.tenant_id, [UUID(base)], "x", 5, "vector")
+            await knowledge.search(library.account.tenant_id, KnowledgeRequest((UUID(base),), "x", mode="vector"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "vector_store_unavailable")
     assert (caught.value.code, caught.value.retryable) == ("vector_store_unavailable", True)
 
@@ -158,14 +173,15 @@ async def test_steps_and_tools_search_as_their_tenant(library: Library, other: L
     base = UUID(await library.base())
     await library.ready(str(base), PILOTS)
     resources = library.platform.resources
-    knowledge = KnowledgeBases(KnowledgeSearch(resources.database, index, get_embedder(resources.settings.cache)))
+    knowledge = KnowledgeBases(KnowledgeSearch(resources.database, index, resources.embedders))
 
-    [passage] = await knowledge.search(library.account.tenant_id, [base], "pilot", 5, "vector")
+    found = await knowledge.search(library.account.tenant_id, KnowledgeRequest((base,), "pilot"))
+    [passage] = found.passages
     assert (passage.text, passage.document_name, passage.knowledge_base_id) == (PILOTS, "note", base)
     for tenant, mode, code in (
         (other.account.tenant_id, "vector", "knowledge_base_not_found"),
-        (library.account.tenant_id, "hybrid", "knowledge_mode_unknown"),
+        (library.account.tenant_id, "best", "knowledge_mode_unknown"),
     ):
         with pytest.raises(CallFailed) as caught:
-            await knowledge.search(tenant, [base], "pilot", 5, mode)
+            await knowledge.search(tenant, KnowledgeRequest((base,), "pilot", mode=mode))
         assert (caught.value.code, caught.value.retryable) == (code, False)
