@@ -39,15 +39,20 @@ class JobContext(Protocol):
         ...
 
     async def embed(self, model_id: UUID | None, texts: Sequence[str]) -> list[list[float]]:
-        """A vector of unit length for each text, by the tenant's embedding model; None is the built-in one.
+        """A vector of unit length for each text, by the tenant's embedding model; None is the built-in one, which costs
+        nothing and leaves no record.
 
-        Within a step. The call is on record with what it cost, the vectors are not: keep those of each call before the
-        next is asked for.
+        Within a step. The call is on record with what it cost before the vectors come back. The vectors themselves
+        stay there only until the step has asked for others eight times, or has succeeded: keep them, a batch at a
+        time. A step that is run again and asks for the same texts gets them from the record, or pays once more if it
+        has lost what it was given long ago. Up to eight may be asked for side by side; some hundred texts at a time.
+        Raises `JobFailed` with the provider's code, or `budget_exceeded`.
         """
         ...
 
     async def complete(self, model_id: UUID, request: ChatRequest) -> ChatReply:
-        """A chat model's answer. On replay it is the record, and nothing is paid. Within a step."""
+        """A chat model's answer. Within a step. On replay it is the record, and nothing is paid: the n-th time a step
+        asks the same, it gets the n-th record. Tools are not offered. Raises `JobFailed` as `embed` does."""
         ...
 
     def log(self, level: LogLevel, message: str, **data: Any) -> None:
