@@ -178,6 +178,8 @@ def with_ocr(extracted: Extracted, texts: Mapping[int, str]) -> Extracted:
             ExtractionCode.NO_TEXT, "The document has only images in it, and no text was found there."
         )
     silent = tuple(page for page in extracted.images_only if not texts.get(page, "").strip())
+    if extracted.format in PICTURED:  # most pictures in a text are of something
+        silent = ()
     shift = _Shift(inserted)
     return replace(
         extracted,

@@ -99,8 +99,8 @@ def check_head(head: bytes, name: str) -> DocumentFormat | None:
         return DocumentFormat.PDF
     if _is_image(head, is_text):
         return DocumentFormat.IMAGE
-    _check_magic(head, is_text)
     suffix = PurePath(name.replace("\\", "/")).suffix.lower()
+    _check_magic(head, is_text, suffix)
     if not is_text and not _is_wide(head) and suffix in _NAMES:
         _refuse(_NAMES[suffix])
     return _text_format(head.removeprefix(b"\xef\xbb\xbf"), suffix) if is_text else _text_format(_narrow(head), suffix)
@@ -133,9 +133,9 @@ def _is_image(head: bytes, is_text: bool) -> bool:
     return head.startswith(_IMAGES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
 
 
-def _check_magic(head: bytes, is_text: bool) -> None:
+def _check_magic(head: bytes, is_text: bool, suffix: str) -> None:
     if head[4:8] == b"ftyp":
-        _refuse(_media(head[8:12]))
+        _refuse(_media(head[8:12], suffix))
     if head.startswith((b"RIFF", b"FORM")) and head[8:12] in _RIFF:
         _refuse(_RIFF[head[8:12]])
     if head[257:262] == b"ustar":
@@ -148,10 +148,10 @@ def _check_magic(head: bytes, is_text: bool) -> None:
             _refuse(what)
 
 
-def _media(brand: bytes) -> str:
+def _media(brand: bytes, suffix: str) -> str:
     if brand.startswith(_HEIF):
         return "an image of a kind that is not known here (save it as .jpg)"
-    return _SOUND if brand.startswith((b"M4A", b"M4B")) else _VIDEO
+    return _SOUND if brand.startswith((b"M4A", b"M4B")) or _NAMES.get(suffix) == _SOUND else _VIDEO
 
 
 def _reads_as_text(head: bytes) -> bool:

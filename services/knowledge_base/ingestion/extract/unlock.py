@@ -138,7 +138,7 @@ def _open_document(archive: zipfile.ZipFile, manifest: bytes, password: str, lim
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as opened:
         opened.writestr("mimetype", archive.read("mimetype"))
-        opened.writestr(_MANIFEST, manifest.replace(b"encryption-data", b"former-encryption-data"))
+        opened.writestr(_MANIFEST, manifest.replace(b"encryption-data", b"former-data"))
         for name in sorted(_WANTED & set(archive.namelist())):
             lock = locks.get(name, _NO_LOCK)
             if lock is None:
