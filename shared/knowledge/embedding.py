@@ -5,8 +5,8 @@ Importing this costs nothing; the first text for the built-in model loads 90 MB.
 
 import functools
 import struct
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -48,19 +48,23 @@ class TextEmbedder(Protocol):
 
 
 class BuiltInEmbedder:
-    """all-MiniLM-L6-v2 on this machine: costs nothing, and counts tokens exactly."""
+    """all-MiniLM-L6-v2 on this machine: costs nothing, and counts tokens exactly. Raises `EmbeddingModelMissing` when
+    the model's files are not there."""
 
     name = EMBEDDING_MODEL
     max_tokens = MAX_CHUNK_TOKENS
 
     def __init__(self, cache: Path) -> None:
-        self._inner = get_embedder(cache)
+        """`cache` is where the model's files are: `Settings.cache`."""
+        self._cache = cache
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
-        return Embedded(await self._inner.embed(texts))
+        with _told_when_missing():
+            return Embedded(await _model(self._cache).embed(texts))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return self._inner.count_tokens(texts)
+        with _told_when_missing():
+            return _model(self._cache).count_tokens(texts)
 
 
 class TenantEmbedder:
@@ -113,40 +117,22 @@ async def hold_embedding_model(session: WriteSession, model_id: UUID) -> Model:
     return model
 
 
-class ChunkEmbedder:
-    """All methods raise `EmbeddingModelMissing` when the model's files are not there."""
-
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
-
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        from shared.llm.embeddings import EmbeddingsUnavailable  # noqa: PLC0415 - see _model
-
-        try:
-            return await self._model.embed(texts)
-        except EmbeddingsUnavailable as error:
-            raise EmbeddingModelMissing(str(error)) from error
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """May take long: for a thread."""
-        from shared.llm.embeddings import EmbeddingsUnavailable  # noqa: PLC0415 - see _model
-
-        try:
-            return self._model.count_tokens(texts)
-        except EmbeddingsUnavailable as error:
-            raise EmbeddingModelMissing(str(error)) from error
-
-    @cached_property
-    def _model(self) -> "Embedder":
-        from shared.llm.embeddings import Embedder  # noqa: PLC0415 - numpy, which most API processes never need
-
-        return Embedder(self._cache)
-
-
 @functools.cache
-def get_embedder(cache: Path) -> ChunkEmbedder:
-    """The process's only one. `cache` is where the model's files are: `Settings.cache`."""
-    return ChunkEmbedder(cache)
+def _model(cache: Path) -> "Embedder":
+    """The process's only one."""
+    from shared.llm.embeddings import Embedder  # noqa: PLC0415 - numpy, which most API processes never need
+
+    return Embedder(cache)
+
+
+@contextmanager
+def _told_when_missing() -> Generator[None]:
+    from shared.llm.embeddings import EmbeddingsUnavailable  # noqa: PLC0415 - see _model
+
+    try:
+        yield
+    except EmbeddingsUnavailable as error:
+        raise EmbeddingModelMissing(str(error)) from error
 
 
 def pack(vector: Sequence[float]) -> bytes:

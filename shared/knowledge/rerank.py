@@ -5,24 +5,21 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select
 
-from shared.database.session import Database, Scope
-from shared.database.tables.models import Model
+from shared.database.session import Scope
 from shared.kit.json import Json, JsonObject
 from shared.knowledge.errors import RerankFailed, RerankModelNotFound
-from shared.llm.client import LanguageModels
 from shared.llm.config import ModelConfig
-from shared.llm.errors import ProviderError
-from shared.llm.records import model_config
+from shared.llm.refusals import BudgetExceeded, ModelGone, ModelKeyUnreadable, ProviderRefused, ProviderUnavailable
 from shared.llm.settings import ModelKind
+from shared.llm.tenant import TenantModels
 from shared.llm.types import ChatRequest, Message, Ranked
-from shared.security.encryption import CannotDecrypt, Cipher
 
 # What of a passage is shown to a model. It decides by the beginning as well as by all.
 _MOST_CHARACTERS = 2_000
 _MOST_ANSWER_TOKENS = 2_000
 _BEST = 100
+_PURPOSE = "rerank"
 
 _INSTRUCTIONS = (
     "You judge how well passages answer a question. The user's message is JSON: the question and the passages, each"
@@ -32,36 +29,32 @@ _INSTRUCTIONS = (
 
 
 class Reranker:
-    def __init__(self, database: Database, cipher: Cipher, models: LanguageModels) -> None:
-        self._database = database
-        self._cipher = cipher
+    def __init__(self, models: TenantModels) -> None:
         self._models = models
 
     async def find(self, scope: Scope, model_id: UUID) -> ModelConfig:
         """Raises `RerankModelNotFound` if it is not the tenant's, or only embeds."""
-        async with self._database.read(scope) as session:
-            row = await session.scalar(select(Model).where(Model.id == model_id))
-        if row is None:
-            raise RerankModelNotFound
         try:
-            config = model_config(row, self._cipher)
-        except CannotDecrypt as error:
+            config = await self._models.config(scope, model_id)
+        except ModelGone as error:
+            raise RerankModelNotFound from error
+        except ModelKeyUnreadable as error:
             raise RerankFailed("The rerank model's API key cannot be decrypted: enter it again.") from error
         if config.kind not in (ModelKind.RERANK, ModelKind.CHAT):
             raise RerankModelNotFound
         return config
 
-    async def rank(self, config: ModelConfig, query: str, texts: Sequence[str]) -> Ranked:
+    async def rank(self, scope: Scope, config: ModelConfig, query: str, texts: Sequence[str]) -> Ranked:
         """How well each answers, 0 to 1. Raises `RerankFailed`."""
         shown = [text[:_MOST_CHARACTERS] for text in texts]
         try:
             if config.kind == ModelKind.RERANK:
-                return await self._models.rerank(config, query, shown)
-            return await self._by_chat(config, query, shown)
-        except ProviderError as error:
-            raise RerankFailed(f"The rerank model did not answer: {error}") from error
+                return await self._models.rerank(scope, config, query, shown, _PURPOSE)
+            return await self._by_chat(scope, config, query, shown)
+        except (ProviderRefused, ProviderUnavailable, BudgetExceeded) as error:
+            raise RerankFailed(f"The rerank model did not answer: {error.text}") from error
 
-    async def _by_chat(self, config: ModelConfig, query: str, texts: Sequence[str]) -> Ranked:
+    async def _by_chat(self, scope: Scope, config: ModelConfig, query: str, texts: Sequence[str]) -> Ranked:
         passages = [{"id": f"p{n}", "text": text} for n, text in enumerate(texts, 1)]
         request = ChatRequest(
             messages=[
@@ -73,7 +66,7 @@ class Reranker:
             temperature=0.0,
             max_tokens=_MOST_ANSWER_TOKENS,
         )
-        reply = await self._models.complete(config, request)
+        reply = await self._models.complete(scope, config, request, _PURPOSE)
         return Ranked(_scores(reply.data, len(texts)), reply.usage)
 
 

@@ -36,6 +36,7 @@ from shared.knowledge.request import (
 )
 from shared.knowledge.rerank import Reranker
 from shared.llm.config import ModelConfig
+from shared.llm.refusals import BudgetExceeded, ModelKeyUnreadable, ProviderRefused, ProviderUnavailable
 from shared.llm.types import Usage
 
 __all__ = [
@@ -58,7 +59,16 @@ _WIDER = 4
 # What a reranker gets to see.
 _RERANKED = 30
 
-_AWAY = (VectorStoreUnavailable, VectorStoreRefused, EmbeddingModelMissing, EmbeddingModelGone)
+_AWAY = (
+    VectorStoreUnavailable,
+    VectorStoreRefused,
+    EmbeddingModelMissing,
+    EmbeddingModelGone,
+    ModelKeyUnreadable,
+    BudgetExceeded,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,7 @@ class KnowledgeSearch:
             result = await self._search(scope, replace(wanted, mode=SearchMode.KEYWORD))
             warning = f"Searched by words alone, because meaning could not be compared: {error.text}"
             result = replace(result, warnings=[*result.warnings, warning])
-        return result if judge is None else await self._rerank(judge, request, result)
+        return result if judge is None else await self._rerank(scope, judge, request, result)
 
     async def _judge(self, scope: Scope, request: SearchRequest) -> ModelConfig | None:
         if request.rerank_model_id is None:
@@ -219,13 +229,15 @@ class KnowledgeSearch:
                 return None
             return await passages.complete(session, groups, request.query, plan.languages)
 
-    async def _rerank(self, judge: ModelConfig, request: SearchRequest, result: SearchResult) -> SearchResult:
+    async def _rerank(
+        self, scope: Scope, judge: ModelConfig, request: SearchRequest, result: SearchResult
+    ) -> SearchResult:
         assert self._reranker is not None
         found = result.passages
         if not found:
             return result
         try:
-            ranked = await self._reranker.rank(judge, request.query, [_shown(passage) for passage in found])
+            ranked = await self._reranker.rank(scope, judge, request.query, [_shown(passage) for passage in found])
         except RerankFailed as error:
             log.warning("not reranked", error=error.text)
             kept = [passage for passage in found if passage.score >= request.min_score]

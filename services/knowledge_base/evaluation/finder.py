@@ -30,7 +30,7 @@ class Finder:
     def __init__(
         self, resources: Resources, scope: Scope, knowledge_base_ids: Sequence[UUID], rerank_model_id: UUID | None
     ) -> None:
-        reranker = Reranker(resources.database, resources.cipher, resources.models)
+        reranker = Reranker(resources.tenant_models)
         self._search = KnowledgeSearch(resources.database, resources.vectors, resources.embedders, reranker)
         self._scope = scope
         self._knowledge_base_ids = list(knowledge_base_ids)

@@ -15,6 +15,7 @@ from shared.knowledge.errors import (
 )
 from shared.knowledge.rerank import Reranker
 from shared.knowledge.search import KnowledgeSearch
+from shared.llm.refusals import BudgetExceeded, ModelKeyUnreadable, ProviderRefused, ProviderUnavailable
 from shared.web.dependencies import App, requires
 from shared.web.errors import responses
 
@@ -32,10 +33,13 @@ Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
         EmbeddingModelGone,
         VectorStoreUnavailable,
         EmbeddingModelMissing,
+        ModelKeyUnreadable,
+        BudgetExceeded,
+        ProviderRefused,
+        ProviderUnavailable,
     ),
 )
 async def query_knowledge_bases(request: KnowledgeQuery, app: App, caller: Reader) -> PassagesOut:
     """The passages that fit best, of all these knowledge bases together."""
-    reranker = Reranker(app.database, app.cipher, app.models)
-    search = KnowledgeSearch(app.database, app.vectors, app.embedders, reranker)
+    search = KnowledgeSearch(app.database, app.vectors, app.embedders, Reranker(app.tenant_models))
     return PassagesOut.model_validate(await search.search(caller.scope, request.as_request()))

@@ -7,6 +7,7 @@ from shared.database.away import outlast
 from shared.database.session import Scope
 from shared.knowledge.errors import VectorStoreUnavailable
 from shared.knowledge.search import FoundPassage, KnowledgeSearch, SearchFilters, SearchMode, SearchRequest
+from shared.llm.refusals import ProviderUnavailable
 from shared.web.errors import AppError
 
 _SOURCE = "knowledge"
@@ -22,7 +23,7 @@ class KnowledgeBases:
         try:
             found = await outlast(lambda: self._search.search(Scope(tenant_id), _asked(request)))
         except AppError as error:
-            retryable = isinstance(error, VectorStoreUnavailable)
+            retryable = isinstance(error, (VectorStoreUnavailable, ProviderUnavailable))
             raise CallFailed(error.text, code=error.code, source=_SOURCE, retryable=retryable) from error
         usage = Usage(found.usage.input_tokens, found.usage.output_tokens, found.usage.cost)
         return Found(tuple(_passage(each) for each in found.passages), usage, tuple(found.warnings))

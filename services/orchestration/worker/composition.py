@@ -16,9 +16,11 @@ from services.orchestration.adapters.tools import ProductTools
 from services.orchestration.engine.ports import AgentRuntime, CrewPlan, CrewResult, Outside, StepCalls
 from services.orchestration.worker import metrics
 from shared.kit.logging import get_logger
+from shared.knowledge.embedding import Embedders
 from shared.knowledge.rerank import Reranker
 from shared.knowledge.search import KnowledgeSearch
 from shared.llm.client import LanguageModels
+from shared.llm.tenant import TenantModels
 from shared.web.resources import Resources
 
 log = get_logger(__name__)
@@ -61,8 +63,10 @@ async def open_outside(resources: Resources) -> AsyncGenerator[Outside]:
     """The ports, made real. Open them on the event loop that the engine runs on."""
     settings = resources.settings
     models = LanguageModels.from_settings(settings)
-    reranker = Reranker(resources.database, resources.cipher, models)
-    search = KnowledgeSearch(resources.database, resources.vectors, resources.embedders, reranker)
+    # What a search costs is recorded by the step that asks: see `Found.usage`.
+    unaccounted = TenantModels(resources.database, resources.cipher, models, accounts=None)
+    embedders = Embedders(settings.cache, unaccounted)
+    search = KnowledgeSearch(resources.database, resources.vectors, embedders, Reranker(unaccounted))
     knowledge = KnowledgeBases(search)
     agents = WarmingRuntime()
     if settings.worker_capacity > 0:  # else it only processes documents, and has better use for the memory
