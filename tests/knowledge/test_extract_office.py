@@ -17,6 +17,12 @@ from tests.knowledge.readers import changed, read_with, tables_of, titles_of, zi
 
 _MATH = "http://schemas.openxmlformats.org/officeDocument/2006/math"
 
+_TWO_LEVELS = (
+    b'<w:num w:numId="99"><w:abstractNumId w:val="99"/></w:num><w:abstractNum w:abstractNumId="99">'
+    b'<w:lvl w:ilvl="0"><w:numFmt w:val="decimal"/><w:lvlText w:val="%1"/></w:lvl>'
+    b'<w:lvl w:ilvl="1"><w:numFmt w:val="decimal"/><w:lvlText w:val="%1.%2"/></w:lvl></w:abstractNum>'
+)
+
 
 def saved(document: Any) -> bytes:
     out = io.BytesIO()
@@ -77,6 +83,19 @@ def test_margins_are_read_once_and_comments_where_they_belong() -> None:
 
     assert found.text == "ACME confidential\n\nAsk the owner.\n\nComment: Which one?\n\nThe end.\n\nPrinted in Ulm"
     assert found.title == "Handbook"
+
+
+def test_items_of_lists_within_lists_stand_further_in() -> None:
+    data = files.word(("List Bullet", "gauges"), ("List Bullet 2", "brass"), ("List Bullet", "clocks"))
+    style = b'<w:pStyle w:val="ListBullet2"/>'
+    deeper = style + b'<w:numPr><w:ilvl w:val="1"/><w:numId w:val="99"/></w:numPr>'
+
+    def nested(_: str, content: bytes) -> bytes:
+        return content.replace(style + b"</w:pPr>", deeper + b"</w:pPr>").replace(
+            b"</w:numbering>", _TWO_LEVELS + b"</w:numbering>"
+        )
+
+    assert read_with(extract_docx, changed(data, nested)).text == "- gauges\n  1.1 brass\n- clocks"
 
 
 def math(inside: str) -> str:

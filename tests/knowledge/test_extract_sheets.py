@@ -11,7 +11,7 @@ import xlsxwriter
 from services.knowledge_base.ingestion.extract.csv import extract_csv
 from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, Source
 from services.knowledge_base.ingestion.extract.sheets import extract_sheets
-from tests.knowledge.readers import read_with, tables_of, titles_of, zipped
+from tests.knowledge.readers import changed, read_with, tables_of, titles_of, zipped
 
 Fill = Callable[[Any, Any], None]
 
@@ -204,6 +204,22 @@ def test_quoted_values_keep_separators_and_lose_line_breaks() -> None:
     data = b'Name,Note\n"Doe, Jane","first\nsecond | third"\n'
     [(_, body)] = tables_of(read_with(extract_csv, data))
     assert body == "| Doe, Jane | first second \\| third |"
+
+
+def test_a_mark_that_is_never_closed_does_not_swallow_the_rest() -> None:
+    data = b"Part,Price\n" + b"gauge,1\n" * 3 + b'"odd,2\n' + b"clock,3\n" * 9
+    [(_, body)] = tables_of(read_with(extract_csv, data))
+    assert body.count("| clock | 3 |") == 9
+
+
+def test_a_sheet_that_cannot_be_read_costs_only_itself() -> None:
+    data = workbook(("One", rows_at(0, 0, PRICES)), ("Two", rows_at(0, 0, PRICES)))
+    found = read_with(
+        extract_sheets, changed(data, lambda name, content: content[:400] if name.endswith("sheet1.xml") else content)
+    )
+    assert titles_of(found)[-1] == (1, "Two")
+    assert tables_of(found)[-1] == (PRICES_HEAD, PRICES_BODY)
+    assert found.warnings == ("The sheet One could not be read.",)
 
 
 def test_old_japanese_values() -> None:

@@ -4,9 +4,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import PurePath
+from typing import Literal
 
 from services.knowledge_base.ingestion.extract.compose import Composer, check_length, looks_like_head, one_line
 from services.knowledge_base.ingestion.extract.model import ContentLimits, DocumentFormat, Extracted, Source
@@ -15,6 +15,7 @@ from services.knowledge_base.ingestion.extract.text import decode
 _DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 100
 _SAMPLE = 50_000
+_MOST_LINES = 3
 # Excel's way to say what parts the columns.
 _SAID = re.compile(r'"?sep=(.)"?\r?\n', re.I)
 _DECIMAL_COMMA = re.compile(r"\d,\d")
@@ -66,6 +67,14 @@ def _score(sample: str, delimiter: str, likely: bool) -> tuple[float, bool, int]
     return round(lines / counts.total() * doubt, 2), likely, fields
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or ",", skipinitialspace=True)
-    return ([one_line(cell) for cell in row] for row in reader)
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    rows = _read(text, delimiter, csv.QUOTE_MINIMAL)
+    if text.count('"') % 2 and rows and any(cell.count("\n") > _MOST_LINES for cell in rows[-1]):
+        # A mark that was opened and never closed swallowed the rest.
+        rows = _read(text, delimiter, csv.QUOTE_NONE)
+    return [[one_line(cell) for cell in row] for row in rows]
+
+
+def _read(text: str, delimiter: str, quoting: Literal[0, 3]) -> list[list[str]]:
+    lines = io.StringIO(text, newline="")
+    return list(csv.reader(lines, delimiter=delimiter or ",", skipinitialspace=True, quoting=quoting))

@@ -26,6 +26,8 @@ from services.knowledge_base.ingestion.extract.word.tables import (
 )
 from services.knowledge_base.ingestion.extract.word.xml import W
 
+_INDENT = "  "
+
 
 def extract_docx(source: Source, limits: ContentLimits) -> Extracted:
     return _Reader(Package(source.read(), limits), limits).read()
@@ -79,21 +81,23 @@ class _Reader:
             self._attachments(inline)
 
     def _text(self, segments: list[str], style: ParagraphStyle) -> None:
-        label = self._label(style)
+        label, level = self._label(style)
         first = clean(segments[0]).lstrip("\n")
-        start = self._composer.block(f"{label} {first}" if label else first, item=bool(label))
+        indent = _INDENT * level if style.heading is None else ""
+        start = self._composer.block(f"{indent}{label} {first}" if label else first, item=bool(label))
         for segment in segments[1:]:
             self._composer.carry_on(segment)
         if style.heading is not None:
             self._composer.mark(style.heading, " ".join(filter(None, (label, *segments))), start)
 
-    def _label(self, style: ParagraphStyle) -> str:
+    def _label(self, style: ParagraphStyle) -> tuple[str, int]:
+        """The number or mark in front of a paragraph, and how deep in its list it stands."""
         if not style.number:
-            return ""
+            return "", 0
         level = style.list_level
         if level is None:
             level = self._numbering.level_of_style(style.number, style.name) or 0
-        return self._numbering.next_label(style.number, level)
+        return self._numbering.next_label(style.number, level), level
 
     def _attachments(self, inline: Inline) -> None:
         for box in inline.boxes:
