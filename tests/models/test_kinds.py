@@ -18,8 +18,10 @@ from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
 from shared.database.tables.models import ModelUse
 from shared.kit.ids import new_id
 from shared.knowledge.embedding import hold_embedding_model
-from shared.knowledge.errors import EmbeddingModelGone
+from shared.knowledge.errors import EmbeddingModelGone, RerankFailed
+from shared.knowledge.rerank import Reranker
 from shared.llm.refusals import BudgetExceeded, ProviderUnavailable
+from shared.llm.tenant import TenantModels
 from tests.fakes.model_server import FakeModelServer
 from tests.models.conftest import CANARY, Api
 from tests.support.platform import Account, Platform
@@ -229,6 +231,27 @@ async def test_a_budget_that_is_used_up_stops_the_call_before_it_is_made(
         assert (await session.scalars(select(BudgetReservation))).all() == []
         assert len((await session.scalars(select(ModelUse))).all()) == 1, "what was not made is no use"
         assert len((await session.scalars(select(Budget))).all()) == 1
+
+
+async def test_a_ranking_is_paid_by_whoever_asks_for_it(
+    api: Api, platform: Platform, ada: Account, provider: FakeModelServer
+) -> None:
+    """A search over the API by accounts, one within an execution by its step, which has the usage."""
+    provider.script({"path": "rerank", "usage": {"prompt_tokens": 30, "completion_tokens": 0}})
+    budget = await month(platform, ada, calls=1)
+    model = await api.create(kind="rerank", input_price="1000")
+    resources = platform.resources
+    unaccounted = TenantModels(resources.database, resources.cipher, resources.models, accounts=None)
+    for models in (unaccounted, resources.tenant_models, unaccounted):
+        reranker = Reranker(models)
+        config = await reranker.find(of(ada), UUID(model["id"]))
+        ranked = await reranker.rank(of(ada), config, "old ship", ["an old ship", "bread"])
+        assert (ranked.scores, ranked.usage.cost) == ([1.0, 0.0], Decimal("0.03"))
+    assert await spent(platform, ada, budget) == {"tokens": 30, "cost": "0.03", "calls": 1}
+    async with resources.database.read(of(ada)) as session:
+        assert (await session.scalars(select(ModelUse.purpose))).all() == ["rerank"]
+    with pytest.raises(RerankFailed, match="Month"):
+        await Reranker(resources.tenant_models).rank(of(ada), config, "old ship", ["bread"])
 
 
 async def test_whoever_makes_an_index_holds_its_model(api: Api, platform: Platform, ada: Account, bob: Account) -> None:
