@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import update
+
 from shared.database.session import Database, Scope
+from shared.database.tables.knowledge import Document, DocumentText
 from shared.database.tables.ledger import StepRow, WaitRow
 from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
@@ -71,6 +74,7 @@ async def belongings(product: Product, client: Client) -> Belongings:
     workflow = await client.workflow(GRAPH)
     me = await client.get("/users/me")
     tenant = me["tenant"]["id"]
+    await _read(product, UUID(tenant), UUID(document["id"]))
     key = await client.post("/api-keys", {"name": "key", "scopes": ["models:read"]})
     execution = await client.execute(workflow, {})
     budget = await client.post("/budgets", {"name": "B", "scope": "tenant", "period": "day", "calls": 10**6})
@@ -79,6 +83,10 @@ async def belongings(product: Product, client: Client) -> Belongings:
     trigger = await client.post(f"/workflows/{workflow}/triggers", TRIGGER)
     endpoint = await client.post("/webhook-endpoints", ENDPOINT)
     delivery = await client.post(f"/webhook-endpoints/{endpoint['id']}/test")
+    questions = await client.post("/evaluation-sets", {"name": "Questions", "knowledge_base_ids": [base["id"]]})
+    asked = {"text": "What?", "expected": [{"document_id": document["id"]}]}
+    question = await client.post(f"/evaluation-sets/{questions['id']}/questions", asked)
+    run = await client.post(f"/evaluation-sets/{questions['id']}/runs", {"modes": ["keyword"]})
     return Belongings(
         {
             "tenant_id": tenant,
@@ -88,6 +96,9 @@ async def belongings(product: Product, client: Client) -> Belongings:
             "agent_id": agent,
             "knowledge_base_id": base["id"],
             "document_id": document["id"],
+            "set_id": questions["id"],
+            "question_id": question["id"],
+            "run_id": run["id"],
             "workflow_id": workflow,
             "execution_id": execution,
             "item_id": await _inbox_item(product, UUID(tenant), UUID(execution)),
@@ -101,6 +112,16 @@ async def belongings(product: Product, client: Client) -> Belongings:
             "number": "1",
         }
     )
+
+
+async def _read(product: Product, tenant_id: UUID, document_id: UUID) -> None:
+    """The document as a worker would leave it: none runs that would read it."""
+    database = Database(product.environment["APP_DATABASE_URL"])
+    async with database.write(Scope(tenant_id)) as session:
+        values = {"version": 1, "text": "Some words.", "structure": {"pages": [], "headings": []}}
+        session.add(DocumentText(tenant_id=tenant_id, document_id=document_id, revision=1, **values))
+        await session.execute(update(Document).where(Document.id == document_id).values(revision=1))
+    await database.close()
 
 
 async def _inbox_item(product: Product, tenant_id: UUID, execution_id: UUID) -> str:
@@ -150,6 +171,8 @@ def with_bodies(document: dict[str, Any]) -> set[str]:
 
 
 def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
+    evaluation_set = {"name": "Questions", "knowledge_base_ids": [ids["knowledge_base_id"]]}
+    question = {"text": "What?", "expected": [{"document_id": ids["document_id"]}]}
     model = {
         "name": "Other model",
         "provider": "openai_compatible",
@@ -187,8 +210,27 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "POST /api/v1/knowledge-bases/{knowledge_base_id}/documents": {
             "files": [("files", ("b.txt", b"Other words.", "text/plain"))]
         },
+        "POST /api/v1/knowledge-bases/{knowledge_base_id}/documents/bulk": {
+            "json": {"action": "tag", "document_ids": [ids["document_id"]], "tags": ["x"]}
+        },
+        "PATCH /api/v1/documents/{document_id}": {"json": {"tags": ["x"]}},
+        "PUT /api/v1/documents/{document_id}/content": {"files": [("file", ("b.txt", b"New words.", "text/plain"))]},
+        "POST /api/v1/documents/{document_id}/reprocess": {"json": {"chunk_size": 100}},
+        "PUT /api/v1/knowledge-limits": {"json": {"max_file_bytes": None, "max_documents": 1000, "max_bytes": None}},
         "POST /api/v1/knowledge-bases/{knowledge_base_id}/text-content": {"json": {"name": "t", "text": "words"}},
         "POST /api/v1/knowledge-bases/{knowledge_base_id}/url-content": {"json": {"urls": ["https://page.invalid/"]}},
+        "POST /api/v1/knowledge-bases/{knowledge_base_id}/chunk-preview": {"json": {"text": "words"}},
+        "POST /api/v1/evaluation-sets": {"json": {**evaluation_set, "name": "Other questions"}},
+        "PUT /api/v1/evaluation-sets/{set_id}": {"json": evaluation_set},
+        "POST /api/v1/evaluation-sets/{set_id}/questions": {"json": {**question, "text": "Which?"}},
+        "PUT /api/v1/evaluation-sets/{set_id}/questions/{question_id}": {"json": question},
+        "POST /api/v1/evaluation-sets/{set_id}/questions/import": {
+            "json": {"format": "csv", "content": f"question,document\nWhere?,{ids['document_id']}"}
+        },
+        "POST /api/v1/evaluation-sets/{set_id}/questions/approve": {"json": {"ids": [ids["question_id"]]}},
+        "POST /api/v1/evaluation-sets/{set_id}/questions/reject": {"json": {"ids": [ids["question_id"]]}},
+        "POST /api/v1/evaluation-sets/{set_id}/generate": {"json": {"count": 1}},
+        "POST /api/v1/evaluation-sets/{set_id}/runs": {"json": {"modes": ["keyword"]}},
         "POST /api/v1/knowledge-bases/query": {
             "json": {"knowledge_base_ids": [ids["knowledge_base_id"]], "query": "words"}
         },
