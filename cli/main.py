@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli.commands import demo, login, project, runs, stack
+from cli.commands import demo, knowledge, login, project, runs, stack
 from cli.console import err, safe
 from cli.errors import CommandError, ExitCode
 from cli.stack.errors import StackError
@@ -29,6 +29,7 @@ stack.register(app)
 demo.register(app)
 project.register(app)
 runs.register(app)
+knowledge.register(app)
 login.register(app)
 
 

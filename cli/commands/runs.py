@@ -169,7 +169,7 @@ def cancel(execution_id: ExecutionId) -> None:
 
 def find_workflow(api: Api, name_or_id: str) -> dict[str, Any]:
     """By id, or by a name that exactly one workflow has. Raises CommandError with names that come close."""
-    if _is_id(name_or_id):
+    if is_id(name_or_id):
         return api.get(f"/workflows/{name_or_id}")
     found = list(api.items("/workflows", limit=1000))
     matching = [each for each in found if each["name"].lower() == name_or_id.lower()]
@@ -186,7 +186,7 @@ def find_workflow(api: Api, name_or_id: str) -> dict[str, Any]:
 
 def find_execution(api: Api, text: str) -> str:
     """A whole id, or the end of one that only one of the last hundred executions has."""
-    if _is_id(text):
+    if is_id(text):
         return text
     matching = [each["id"] for each in api.items("/executions", limit=100) if each["id"].endswith(text.lower())]
     if len(matching) != 1:
@@ -199,7 +199,7 @@ def find_execution(api: Api, text: str) -> str:
     return matching[0]
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
     try:
         UUID(text)
     except ValueError:

@@ -10,6 +10,11 @@ class ChunkTooLarge(Invalid):
     message = "Chunks may not be larger than what the embedding model takes."
 
 
+class SummaryModelUnknown(Invalid):
+    code = "summary_model_unknown"
+    message = "There is no such chat model."
+
+
 class EmbeddingModelUnknown(Invalid):
     code = "embedding_model_unknown"
     message = "There is no such embedding model."

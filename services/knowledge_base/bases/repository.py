@@ -8,6 +8,8 @@ from services.knowledge_base.bases.schemas import KnowledgeBaseSort
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document, KnowledgeBase
 from shared.database.tables.ledger import ExecutionRow
+from shared.database.tables.models import Model
+from shared.llm.settings import ModelKind
 
 _OPEN = ("pending", "processing")
 _LOST = ("failed", "cancelled")
@@ -36,6 +38,11 @@ async def list_bases(
 
 async def get_base(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBase | None:
     return await session.get(KnowledgeBase, knowledge_base_id)
+
+
+async def is_chat_model(session: ReadSession, model_id: UUID) -> bool:
+    kind = await session.scalar(select(Model.kind).where(Model.id == model_id))
+    return kind == ModelKind.CHAT
 
 
 async def lock_base(session: WriteSession, knowledge_base_id: UUID) -> KnowledgeBase | None:

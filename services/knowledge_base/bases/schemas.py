@@ -51,6 +51,10 @@ class KnowledgeBaseCreate(RequestModel):
         None
     )
     language: Language = "english"
+    summary_model_id: Annotated[
+        UUID | None,
+        Field(description="A chat model that writes the summary; without one it is a list of what there is."),
+    ] = None
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:
@@ -60,8 +64,8 @@ class KnowledgeBaseCreate(RequestModel):
 
 
 class KnowledgeBaseUpdate(KnowledgeBaseCreate):
-    """New sizes hold for documents that are processed from now on; reprocess those that are there. Embedding model and
-    language stay if they are not given. Another model has everything embedded anew; what is found meanwhile is found
+    """New sizes hold for documents that are processed from now on; reprocess those that are there. Models and language
+    stay if they are not given. Another model has everything embedded anew; what is found meanwhile is found
     by the present one, until all is done."""
 
 
@@ -77,7 +81,8 @@ class IndexOut(ResponseModel):
 
 class KnowledgeBaseOut(ResponseModel):
     """`chunk_count` and `documents_searchable` count what is found. `building`: the index of another embedding model,
-    which answers when it is whole."""
+    which answers when it is whole. `summary` is what agents that may search are told; it follows the documents within
+    a minute or two."""
 
     id: UUID
     name: str
@@ -93,5 +98,8 @@ class KnowledgeBaseOut(ResponseModel):
     chunk_count: int
     size_bytes: int
     building: IndexOut | None
+    summary: str
+    summary_model_id: UUID | None
+    summary_at: Timestamp | None
     created_at: Timestamp
     updated_at: Timestamp

@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.knowledge_base import purges
 from services.knowledge_base.bases import repository
-from services.knowledge_base.bases.errors import ChunkTooLarge, EmbeddingModelUnknown, NameTaken
+from services.knowledge_base.bases.errors import ChunkTooLarge, EmbeddingModelUnknown, NameTaken, SummaryModelUnknown
 from services.knowledge_base.bases.repository import Contents
 from services.knowledge_base.bases.schemas import (
     IndexOut,
@@ -21,12 +21,14 @@ from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession, is_unique_violation
 from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
 from shared.kit.ids import new_id
-from shared.knowledge.embedding import TextEmbedder
+from shared.knowledge.embedding import TextEmbedder, hold_embedding_model
 from shared.knowledge.errors import EmbeddingModelGone, KnowledgeBaseNotFound
 from shared.web.pagination import Page, decode_cursor, page
 from shared.web.resources import Resources
 
 _NAME = "uq_knowledge_bases_tenant_id_name"
+# Of an update, what stays as it is when it is not named.
+_KEPT = frozenset({"language", "summary_model_id"})
 
 
 async def list_bases(
@@ -48,8 +50,9 @@ async def get_base(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBa
 async def create(
     app: Resources, session: WriteSession, caller: Principal, request: KnowledgeBaseCreate
 ) -> KnowledgeBaseOut:
-    embedder = await _embedder(app, caller, request.embedding_model_id)
+    embedder = await _embedder(app, session, caller, request.embedding_model_id)
     _check_size(request.chunk_size, embedder)
+    await _check_summary_model(session, request)
     id_ = new_id()
     base = KnowledgeBase(
         id=id_,
@@ -74,9 +77,12 @@ async def update(
     model_id = await changes.wanted_model(session, base)
     if "embedding_model_id" in request.model_fields_set:
         model_id = request.embedding_model_id
-    embedder = await _embedder(app, caller, model_id)
+    embedder = await _embedder(app, session, caller, model_id)
     _check_size(request.chunk_size, embedder)
+    await _check_summary_model(session, request)
     language = base.language
+    if base.summary_model_id != _plain(request).get("summary_model_id", base.summary_model_id):
+        base.summary_at = None
     for field, value in _plain(request).items():
         setattr(base, field, value)
     await _flush(session)
@@ -101,8 +107,10 @@ async def _lock(session: WriteSession, knowledge_base_id: UUID) -> KnowledgeBase
     return base
 
 
-async def _embedder(app: Resources, caller: Principal, model_id: UUID | None) -> TextEmbedder:
+async def _embedder(app: Resources, session: WriteSession, caller: Principal, model_id: UUID | None) -> TextEmbedder:
     try:
+        if model_id is not None:
+            await hold_embedding_model(session, model_id)
         return await app.embedders.of(caller.scope, model_id)
     except EmbeddingModelGone:
         raise EmbeddingModelUnknown from None
@@ -114,11 +122,15 @@ def _check_size(chunk_size: int, embedder: TextEmbedder) -> None:
 
 
 def _plain(request: KnowledgeBaseCreate) -> dict[str, Any]:
-    """What is a column; the language of an update that does not name one is left out."""
-    values = request.model_dump(exclude={"embedding_model_id"})
-    if isinstance(request, KnowledgeBaseUpdate) and "language" not in request.model_fields_set:
-        del values["language"]
-    return values
+    """What is a column; what an update need not name and does not is left out."""
+    unnamed = _KEPT - request.model_fields_set if isinstance(request, KnowledgeBaseUpdate) else frozenset[str]()
+    return request.model_dump(exclude={"embedding_model_id", *unnamed})
+
+
+async def _check_summary_model(session: ReadSession, request: KnowledgeBaseCreate) -> None:
+    model_id = request.summary_model_id
+    if model_id is not None and not await repository.is_chat_model(session, model_id):
+        raise SummaryModelUnknown
 
 
 async def _flush(session: WriteSession) -> None:
@@ -176,6 +188,9 @@ def _shown(
         chunk_count=contents.chunks,
         size_bytes=contents.size_bytes,
         building=building,
+        summary=base.summary,
+        summary_model_id=base.summary_model_id,
+        summary_at=base.summary_at,
         created_at=base.created_at,
         updated_at=base.updated_at,
     )

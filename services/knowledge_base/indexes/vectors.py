@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, and_, any_, bindparam, exists, select
 from sqlalchemy.dialects.postgresql import UUID as PgUuid
+from sqlalchemy.orm import aliased
 
 from services.knowledge_base.indexes.repository import Target
 from services.knowledge_base.ingestion.chunks import put_vectors as put
@@ -34,7 +35,8 @@ async def get_missing(
     session: ReadSession, knowledge_base_id: UUID, index_id: UUID, same: Target | None, after: UUID | None, limit: int
 ) -> list[Missing]:
     """In the order of their ids."""
-    own = exists().where(ChunkEmbedding.chunk_id == Chunk.id, ChunkEmbedding.index_id == index_id)
+    kept = aliased(ChunkEmbedding)
+    own = exists().where(kept.chunk_id == Chunk.id, kept.index_id == index_id)
     in_same = _vector_in(same.index_id if same else _NO_INDEX)
     statement = (
         select(Chunk.id, Chunk.document_id, Chunk.headings, Chunk.table_header, Chunk.text, ChunkEmbedding.vector)
