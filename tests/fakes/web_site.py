@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class WebSite:
     pages: dict[str, Page] = field(default_factory=dict[str, Page])
     # What was asked for, with the status that was answered.
     visits: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    moments: list[float] = field(default_factory=list[float])
     agents: set[str] = field(default_factory=set[str])
     place: str = ""
 
@@ -43,12 +45,14 @@ class WebSite:
     def reset(self) -> None:
         self.pages.clear()
         self.visits.clear()
+        self.moments.clear()
         self.agents.clear()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self.pages.get(request.path, Page(b"not here", status=404))
         response = self._response(request, page)
         self.visits.append((request.path, response.status))
+        self.moments.append(time.monotonic())
         self.agents.add(request.headers.get("User-Agent", ""))
         await asyncio.sleep(page.seconds)
         return response

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -121,6 +122,17 @@ async def test_robots_are_heeded(library: Library, worker: None, site: WebSite) 
     assert (await add(library, base, site.put("/public", article())))["status"] == "ready"
 
 
+async def test_a_site_is_asked_as_slowly_as_it_wants(library: Library, worker: None, site: WebSite) -> None:
+    base = await library.base()
+    site.put("/robots.txt", "User-agent: *\nCrawl-delay: 0.5", kind="text/plain")
+    answer = await post(library, base, *(site.put(f"/{number}", article(f"Page {number}")) for number in range(4)))
+    for item in answer.json()["items"]:
+        assert (await library.processed(item["document"]["id"]))["status"] == "ready"
+    asked = [moment for (path, _), moment in zip(site.visits, site.moments, strict=True) if path != "/robots.txt"]
+    assert len(asked) == 4
+    assert all(later - earlier > 0.4 for earlier, later in pairwise(asked))
+
+
 async def test_a_site_whose_robots_cannot_be_read_is_left_alone(library: Library, worker: None, site: WebSite) -> None:
     base = await library.base()
     site.put("/robots.txt", "no", status=503)
@@ -138,6 +150,7 @@ async def test_a_site_whose_robots_cannot_be_read_is_left_alone(library: Library
         ({"status": 403}, "page_forbidden", 1),
         ({"status": 500}, "page_unavailable", 3),
         ({"status": 418}, "page_refused", 1),
+        ({"status": 304}, "page_refused", 1),
         ({"body": b"  \n"}, "page_empty", 1),
         ({"body": b"x" * 3_000_000, "kind": "text/plain"}, "page_too_large", 1),
         ({"body": article(), "seconds": 30}, "page_unavailable", 3),
