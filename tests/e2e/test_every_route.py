@@ -22,6 +22,7 @@ OWN_AFFAIRS = {
     "POST /api/v1/inbox/{item_id}/mark-unread",
     # These only look.
     "POST /api/v1/knowledge-bases/query",
+    "POST /api/v1/knowledge-bases/{knowledge_base_id}/chunk-preview",
     "POST /api/v1/workflows/{workflow_id}/validate",
     "POST /api/v1/triggers/preview",
 }
@@ -29,6 +30,7 @@ OWN_AFFAIRS = {
 FOREIGN_IDS = {
     "POST /api/v1/agents",
     "POST /api/v1/knowledge-bases/query",
+    "POST /api/v1/evaluation-sets",
     "POST /api/v1/workflows/import",
     "POST /api/v1/executions",
     "POST /api/v1/webhook-endpoints",
@@ -36,7 +38,7 @@ FOREIGN_IDS = {
 
 
 async def _document(product: Product) -> dict[str, Any]:
-    async with httpx.AsyncClient(base_url=product.url) as anyone:
+    async with httpx.AsyncClient(base_url=product.url, timeout=60) as anyone:
         answer = await anyone.get("/api/v1/openapi.json")
     assert answer.status_code == 200
     return answer.json()

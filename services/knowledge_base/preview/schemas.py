@@ -12,7 +12,7 @@ MAX_CHUNKS = 200
 
 class ChunkPreviewRequest(RequestModel):
     """Of a document of the knowledge base as it was last read, or of a text. Sizes that are not given are those of the
-    knowledge base."""
+    document, or else of the knowledge base."""
 
     # Offsets are those of the text as it was sent.
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)

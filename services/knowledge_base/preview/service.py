@@ -15,6 +15,7 @@ from services.knowledge_base.preview.schemas import ChunkPreview, ChunkPreviewRe
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession
 from shared.database.tables.knowledge import Document, KnowledgeBase, KnowledgeIndex
+from shared.kit.json import JsonObject
 from shared.knowledge.embedding import TextEmbedder
 from shared.knowledge.errors import KnowledgeBaseNotFound
 from shared.web.resources import Resources
@@ -34,9 +35,9 @@ async def preview(
         if base is None:
             raise KnowledgeBaseNotFound
         index = await session.get(KnowledgeIndex, base.index_id or base.id)
-        policy = _policy(base, request)
         document = await _document(session, base.id, request.document_id) if request.document_id else None
     embedder = await app.embedders.of(caller.scope, index.model_id if index else None)
+    policy = _policy(base, document, request, embedder.max_tokens)
     async with _cutting:
         if document is None:
             extracted = await _read(request.text or "", request.format)
@@ -52,13 +53,16 @@ async def preview(
     )
 
 
-def _policy(base: KnowledgeBase, request: ChunkPreviewRequest) -> ChunkPolicy:
-    size = request.chunk_size or base.chunk_size
-    given = request.chunk_overlap
-    overlap = min(base.chunk_overlap, size // 2) if given is None else given
-    if overlap > size // 2:
-        raise OverlapTooLarge
-    return ChunkPolicy(size, overlap)
+def _policy(base: KnowledgeBase, document: Document | None, request: ChunkPreviewRequest, longest: int) -> ChunkPolicy:
+    """What is asked for goes before the document's own settings, and those before the knowledge base's."""
+    own: JsonObject = (document.settings if document else None) or {}
+    size = min(request.chunk_size or own.get("chunk_size") or base.chunk_size, longest)
+    if request.chunk_overlap is not None:
+        if request.chunk_overlap > size // 2:
+            raise OverlapTooLarge
+        return ChunkPolicy(size, request.chunk_overlap)
+    overlap: int | None = own.get("chunk_overlap")
+    return ChunkPolicy(size, min(base.chunk_overlap if overlap is None else overlap, size // 2))
 
 
 async def _document(session: ReadSession, knowledge_base_id: UUID, document_id: UUID) -> Document:
