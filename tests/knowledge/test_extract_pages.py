@@ -133,6 +133,23 @@ def test_of_a_page_in_the_web_its_main_content_is_read() -> None:
     assert tables(main) == [("| Fruit | Euro |\n| --- | --- |", "| Apple | 3 |")]
 
 
+def test_what_a_page_calls_its_main_content_is_not_lost() -> None:
+    words = "Each method is explained at length, so that there is something to be read about it. " * 3
+    methods = "".join(
+        f"<details><summary><section><h4>fn number_{n}(&self)</h4></section></summary><div><p>{words if n < 2 else n}</p>"
+        f"<div class=example><pre>let {'long_name_' * 20}{n} = {n};</pre></div></div></details>"
+        for n in range(20)
+    )
+    listing = "<figure><figcaption>Listing one</figcaption><pre>fn main() {}\n// end</pre></figure>"
+    main = read_as(
+        page(f"<nav>Menu</nav><main><h1>List</h1>{listing}{methods}<aside>Ads</aside></main>"), "a.html", web=True
+    )
+    for content in ("Listing one", "fn main() {}\n// end", "fn number_19(&self)", "_19 = 19;"):
+        assert content in main.text
+    assert "Menu" not in main.text
+    assert "Ads" not in main.text
+
+
 def test_a_page_where_nothing_stands_out_is_read_whole() -> None:
     assert read_as(page("<div>Open from 9 to 5</div>"), "a.html", web=True).text == "Open from 9 to 5"
 

@@ -1,11 +1,13 @@
 """What a web page is about, without its menus, side columns and footers."""
 
+import re
 from typing import cast
 
 from trafilatura import bare_extraction
 from trafilatura.settings import Document
 
 from services.knowledge_base.ingestion.extract.html.tree import Element, new_element, text_of
+from services.knowledge_base.ingestion.extract.html.visible import line_of
 
 # Its elements are of another vocabulary than HTML.
 _HTML_NAMES = {
@@ -20,12 +22,29 @@ _HTML_NAMES = {
     "del": "s",
     "graphic": "img",
 }
+# Listings and tables stand in figures too, which are taken for images.
+_FIGURE = re.compile(r"<(/?)figure\b", re.I)
+_AROUND = ("nav", "aside", "footer", "button")
+_MOST_OF_IT = 0.6
 _LEVELS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
 def find_main_content(page: str, tree: Element) -> Element | None:
-    """A tree of HTML; None when there is nothing that stands out."""
-    found = bare_extraction(page, include_comments=False, include_tables=True, with_metadata=False)
+    """A tree of HTML; None when there is nothing that stands out. What surrounds the content goes from `tree` too."""
+    body = _guessed(page)
+    marked = _marked(tree)
+    # Where the page itself says what it is about, a guess that loses much of that is a bad one.
+    if marked is not None and (body is None or len(line_of(body)) < _MOST_OF_IT * len(line_of(marked))):
+        body = marked
+    if body is not None:
+        _put_first_heading(body, tree)
+    return body
+
+
+def _guessed(page: str) -> Element | None:
+    found = bare_extraction(
+        _FIGURE.sub(r"<\1div", page), include_comments=False, include_tables=True, with_metadata=False
+    )
     if not isinstance(found, Document):
         return None
     # Of its fields this one is not typed.
@@ -35,8 +54,17 @@ def find_main_content(page: str, tree: Element) -> Element | None:
     for element in body.iter():
         if isinstance(cast(object, element.tag), str):
             _rename(element)
-    _put_first_heading(body, tree)
     return body
+
+
+def _marked(tree: Element) -> Element | None:
+    for tag in ("main", "article"):
+        found = list(tree.iter(tag))
+        if len(found) == 1:
+            for element in found[0].iter(*_AROUND):
+                element.tag = "template"
+            return found[0] if line_of(found[0]) else None
+    return None
 
 
 def _rename(element: Element) -> None:
