@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from services.knowledge_base import purges, tidying
 from services.knowledge_base.consistency import losses
+from services.knowledge_base.summaries import sweep as summaries
 from services.knowledge_base.web import refresh
 from shared.kit.logging import get_logger
 from shared.web.resources import Resources
@@ -31,7 +32,7 @@ async def sweeping(app: Resources) -> AsyncGenerator[None]:
 async def _for_ever(app: Resources) -> None:
     while True:
         await asyncio.sleep(_EVERY)
-        for sweep in (refresh.sweep, tidying.sweep, purges.sweep, losses.sweep):
+        for sweep in (refresh.sweep, tidying.sweep, purges.sweep, losses.sweep, summaries.sweep):
             try:
                 await sweep(app)
             except Exception:

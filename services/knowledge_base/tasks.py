@@ -1,5 +1,5 @@
 """Executions of kind `ingestion`: a document is processed, vectors of what was deleted are removed, an index is built,
-words are indexed anew, all of it is checked. And those of kind `evaluation`."""
+words are indexed anew, all of it is checked, a summary is written. And those of kind `evaluation`."""
 
 # Here, in a worker's first moment and thread: it brings numpy, which must not be imported by two threads at once, and
 # a worker loads its agent library, which wants numpy too, in another.
@@ -11,6 +11,8 @@ from services.knowledge_base.indexes import changes
 from services.knowledge_base.indexes.building import Building
 from services.knowledge_base.indexes.words import index_words
 from services.knowledge_base.ingestion.ingest import Ingestion
+from services.knowledge_base.summaries import sweep as summaries
+from services.knowledge_base.summaries.write import summarise
 from shared.executions.jobs import JobContext, job
 from shared.kit.json import Json
 from shared.workflow.states import ExecutionKind
@@ -29,5 +31,7 @@ async def ingest(context: JobContext) -> Json:
             return await index_words(context)
         case check.ACTION:
             return await check.check(context)
+        case summaries.ACTION:
+            return await summarise(context)
         case _:
             return await Ingestion(context).run()

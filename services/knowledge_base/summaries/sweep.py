@@ -26,6 +26,7 @@ class _Stale:
     tenant_id: UUID
     knowledge_base_id: UUID
     summary_at: datetime | None
+    documents: int
 
 
 async def sweep(app: Resources, quiet: float = QUIET) -> int:
@@ -41,11 +42,6 @@ async def sweep(app: Resources, quiet: float = QUIET) -> int:
     return done
 
 
-async def forget(session: WriteSession, knowledge_base_id: UUID) -> None:
-    """A document was deleted, which no other document shows."""
-    await session.execute(update(KnowledgeBase).where(KnowledgeBase.id == knowledge_base_id).values(summary_at=None))
-
-
 async def _summarise(session: WriteSession, stale: _Stale, ring: Ring) -> bool:
     """False when another process was faster."""
     outline = await outline_of(session, stale.knowledge_base_id)
@@ -55,7 +51,7 @@ async def _summarise(session: WriteSession, stale: _Stale, ring: Ring) -> bool:
             KnowledgeBase.id == stale.knowledge_base_id,
             KnowledgeBase.summary_at.is_not_distinct_from(stale.summary_at),
         )
-        .values(summary_at=func.clock_timestamp())
+        .values(summary_at=func.clock_timestamp(), summary_of=stale.documents)
         .returning(KnowledgeBase.name, KnowledgeBase.summary_model_id, KnowledgeBase.summary_at)
     )
     taken = (await session.execute(statement)).one_or_none()

@@ -36,10 +36,12 @@ class KnowledgeBase(Identified, TenantOwned, Timestamped, Base):
     language: Mapped[str] = mapped_column(Text, default="english", server_default="english")
     # The index that answers. A first index has the id of its knowledge base; None means that one.
     index_id: Mapped[UUID | None]
-    # What it is about, for agents that search it; written by a model if one is named. None: to be written anew.
+    # What it is about, for agents that search it; written by a model if one is named. It is written anew when a
+    # document has changed since, or there are not as many any more; at None in any case.
     summary: Mapped[str] = mapped_column(Text, default="", server_default="")
     summary_model_id: Mapped[UUID | None]
     summary_at: Mapped[datetime | None]
+    summary_of: Mapped[int | None]
     created_by: Mapped[UUID | None]
 
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("knowledge_bases", sa.Column("summary", sa.Text(), server_default="", nullable=False))
     op.add_column("knowledge_bases", sa.Column("summary_model_id", sa.UUID()))
     op.add_column("knowledge_bases", sa.Column("summary_at", sa.DateTime(timezone=True)))
+    op.add_column("knowledge_bases", sa.Column("summary_of", sa.Integer()))
     op.create_index(_INDEX, "documents", ["knowledge_base_id", "updated_at"])
     create_system_functions(SQL / "0015", _FUNCTIONS)
 
@@ -25,5 +26,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     drop_functions(_FUNCTIONS)
     op.drop_index(_INDEX, table_name="documents")
-    for name in ("summary_at", "summary_model_id", "summary"):
+    for name in ("summary_of", "summary_at", "summary_model_id", "summary"):
         op.drop_column("knowledge_bases", name)
