@@ -18,8 +18,10 @@ from uuid import UUID
 
 from shared.executions.jobs import JobContext, JobFailed, job
 from shared.kit.json import Json
+from shared.llm.types import ChatRequest, Message
 
 KIND = "drill"
+ASKING = "asking_drill"
 
 
 @job(KIND)
@@ -42,6 +44,10 @@ async def _step(context: JobContext, number: int) -> Json:
     if "deadly" in spec:
         _die(spec["deadly"][_count(Path(spec["journal"]), context.execution_id) % len(spec["deadly"]) - 1])
     return {"number": number}
+
+
+def _kept(file: Path) -> set[int]:
+    return {int(line) for line in file.read_text().split()} if file.exists() else set()
 
 
 def _note(journal: Path, line: str) -> None:
@@ -81,3 +87,24 @@ def _die(way: str) -> None:
             ctypes.string_at(0)
         case _:
             os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is out
+
+
+@job(ASKING)
+async def asking(context: JobContext) -> Json:
+    """Embeds `spec["texts"]` texts one by one, keeps what it gets in the file `spec["kept"]`, and asks one question."""
+    model, chat = UUID(context.spec["embedding_model"]), UUID(context.spec["chat_model"])
+    kept = Path(context.spec["kept"])
+
+    async def embed() -> Json:
+        for number in range(context.spec["texts"]):
+            if number not in _kept(kept):
+                [vector] = await context.embed(model, [f"text {number}"])
+                assert len(vector) == 384
+                _note(kept, f"{number}\n")
+        return len(_kept(kept))
+
+    async def summary() -> Json:
+        reply = await context.complete(chat, ChatRequest((Message("user", "What was it about?"),)))
+        return {"text": reply.text, "tokens": reply.usage.output_tokens}
+
+    return {"embedded": await context.step("embed", embed), "summary": await context.step("summary", summary)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -93,7 +94,7 @@ class Yard:
             )  # fmt: skip
         started = Process(process, port, log)
         self.processes.append(started)
-        await asyncio.wait_for(started.ready(), 60)
+        await asyncio.wait_for(started.ready(), 120)
         return started
 
     async def start_many(self, count: int, **environment: str) -> list[Process]:
@@ -108,10 +109,15 @@ class Yard:
         **spec: Any,
     ) -> UUID:
         """Queues a drill, as a service would: committed, then rung for. `limited_by` is a workflow with a limit."""
-        resources = self.platform.resources
         given = {"steps": steps, "seconds": seconds, "journal": str(self.directory / "journal"), **spec}
+        return await self.submit_kind(KIND, given, ring, limited_by)
+
+    async def submit_kind(
+        self, kind: str, given: dict[str, Any], ring: Ring | None = None, limited_by: UUID | None = None
+    ) -> UUID:
+        resources = self.platform.resources
         async with resources.database.write(Scope(self.account.tenant_id)) as session:
-            asked = submission(self.account, kind=KIND, lane=LANE, spec=given, concurrency_key=limited_by)
+            asked = submission(self.account, kind=kind, lane=LANE, spec=given, concurrency_key=limited_by)
             return (await submit(session, asked, ring or resources.doorbell.ring)).id
 
     def begun(self) -> Counter[tuple[UUID, int]]:
@@ -127,6 +133,23 @@ class Yard:
             return sum(self.begun().values()) >= steps
 
         await eventually(so_many, within=30)
+
+    async def in_mid_step(self, workers: Sequence[Process]) -> Process:
+        """A worker that is in the middle of a step, stopped there: whatever happens to it now interrupts that step."""
+        ended = time.monotonic() + 30
+        while time.monotonic() < ended:
+            for worker in workers:
+                worker.signal(signal.SIGSTOP)
+                await asyncio.sleep(0.1)  # what it has sent to the ledger is written all the same
+                if self._begun_by(worker.pid) - await self.succeeded_steps():
+                    return worker
+                worker.signal(signal.SIGCONT)
+                await asyncio.sleep(0.05)
+        raise AssertionError("no worker came to be in the middle of a step")
+
+    def _begun_by(self, pid: int) -> set[tuple[UUID, int]]:
+        lines = [line.split() for line in (self.directory / "journal").read_text().splitlines()]
+        return {(UUID(execution), int(number)) for execution, number, by in lines if int(by) == pid}
 
     async def running(self, *ids: UUID) -> None:
         await self.has_status("running", *ids)
