@@ -136,7 +136,7 @@ def test_of_a_page_in_the_web_its_main_content_is_read() -> None:
 def test_what_a_page_calls_its_main_content_is_not_lost() -> None:
     words = "Each method is explained at length, so that there is something to be read about it. " * 3
     methods = "".join(
-        f"<details><summary><section><h4>fn number_{n}(&self)</h4></section></summary><div><p>{words if n < 2 else n}</p>"
+        f"<details><summary><section><h4>fn number_{n}(&self)</h4></section></summary><div><p>{words if n < 2 else n}"
         f"<div class=example><pre>let {'long_name_' * 20}{n} = {n};</pre></div></div></details>"
         for n in range(20)
     )

@@ -107,6 +107,8 @@ def reader_for(found: DocumentFormat) -> Reader:
 def import_readers() -> None:
     for found in _READERS:
         reader_for(found)
+    # Else a second for every page of the web.
+    import_module(f"{__package__}.html.main_content").prepare()
 
 
 def _opened(source: Source, limits: ContentLimits) -> tuple[Source, DocumentFormat]:

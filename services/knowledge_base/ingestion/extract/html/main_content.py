@@ -23,10 +23,17 @@ _HTML_NAMES = {
     "graphic": "img",
 }
 # Listings and tables stand in figures too, which are taken for images.
-_FIGURE = re.compile(r"<(/?)figure\b", re.I)
+_FIGURE = re.compile(r"<(/?)(figure|figcaption)\b", re.I)
+_READ_AS = {"figure": "div", "figcaption": "p"}
+_SAMPLE = "<html><body><p>The first page takes the library long: it reads its lists of words.</p></body></html>"
 _AROUND = ("nav", "aside", "footer", "button")
 _MOST_OF_IT = 0.6
 _LEVELS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+
+
+def prepare() -> None:
+    """For a process whose copies each read one page."""
+    _guessed(_SAMPLE)
 
 
 def find_main_content(page: str, tree: Element) -> Element | None:
@@ -43,7 +50,10 @@ def find_main_content(page: str, tree: Element) -> Element | None:
 
 def _guessed(page: str) -> Element | None:
     found = bare_extraction(
-        _FIGURE.sub(r"<\1div", page), include_comments=False, include_tables=True, with_metadata=False
+        _FIGURE.sub(lambda tag: f"<{tag[1]}{_READ_AS[tag[2].lower()]}", page),
+        include_comments=False,
+        include_tables=True,
+        with_metadata=False,
     )
     if not isinstance(found, Document):
         return None
