@@ -207,6 +207,7 @@ def _bodies(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "PUT /api/v1/connections/{connection_id}": {"json": CONNECTION},
         "POST /api/v1/knowledge-bases": {"json": base},
         "PUT /api/v1/knowledge-bases/{knowledge_base_id}": {"json": base},
+        "POST /api/v1/knowledge-bases/{knowledge_base_id}/check": {"json": {"repair": True}},
         "POST /api/v1/knowledge-bases/{knowledge_base_id}/documents": {
             "files": [("files", ("b.txt", b"Other words.", "text/plain"))]
         },
