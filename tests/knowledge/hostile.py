@@ -6,6 +6,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 import pptx
 
@@ -187,7 +188,9 @@ def inflating(kind: str, megabytes: int) -> bytes:
     blocks = (block * 1000 for _ in range(megabytes * 1000 // len(block)))
     if kind == "xlsx":
         return xlsx(blocks)
-    return open_document("text" if kind == "odt" else "spreadsheet", blocks)
+    if kind == "odt":
+        return open_document("text", blocks)
+    return open_document("spreadsheet", chain([b'<table:table table:name="One">'], blocks, [b"</table:table>"]))
 
 
 def overlapping(count: int, megabytes: int) -> bytes:
