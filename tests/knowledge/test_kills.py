@@ -58,7 +58,7 @@ Reached = Callable[[], Awaitable[bool]]
 
 async def kill_when(process: psutil.Process, reached: Reached) -> set[int]:
     """Gives the children that the process had when it was killed."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not await reached():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     children = {child.pid for child in process.children(recursive=True)}

@@ -152,8 +152,8 @@ async def test_a_lost_collection_is_made_again_from_postgres(library: Library, i
     base = await library.base()
     document = await library.ready(base, PILOTS)
     await index.drop(UUID(base))
-    assert await library.ask("pilot", base) == []
+    assert await library.ask("pilot", base, mode="vector") == []
 
     await library.http.post(f"{DOCUMENTS}/{document}/reprocess")
     await library.processed(document)
-    assert len(await library.ask("pilot", base)) == 1
+    assert len(await library.ask("pilot", base, mode="vector")) == 1
