@@ -4,7 +4,18 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from benchmarks import cold_start, crews, engine_overhead, gateway, growth, latency, scale
+from benchmarks import (
+    cold_start,
+    crews,
+    documents,
+    engine_overhead,
+    gateway,
+    growth,
+    ingestion,
+    latency,
+    retrieval,
+    scale,
+)
 from benchmarks.report import Figure, show, write
 
 _LONG, _SHORT = 10_000, 3_000
@@ -22,6 +33,9 @@ def _benchmarks(executions: int) -> dict[str, Callable[[], Awaitable[list[Figure
         "growth": growth.per_execution,
         "gateway": gateway.measure,
         "cold-start": cold_start.measure,
+        "retrieval": retrieval.measure,
+        "documents": documents.measure,
+        "ingestion": ingestion.measure,
     }
 
 

@@ -3,6 +3,7 @@
 Postgres has the last word: what is gone, replaced, or not to be found by this search is no result, whoever named it.
 """
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -157,10 +158,16 @@ async def complete(
 ) -> list[FoundPassage]:
     """With what stands between joined chunks, the last page, and the question's words in the text."""
     pages = await _pages(session, groups)
+    texts = [await _joined(session, group.rows) for group in groups]
+    spans = await asyncio.to_thread(
+        lambda: [
+            highlights(text, query, languages[group.rows[0].knowledge_base_id])
+            for group, text in zip(groups, texts, strict=True)
+        ]
+    )
     passages: list[FoundPassage] = []
-    for group in groups:
+    for group, text, pointed_at in zip(groups, texts, spans, strict=True):
         first = group.rows[0]
-        text = await _joined(session, group.rows)
         end = max(row.end for row in group.rows)
         passages.append(
             FoundPassage(
@@ -178,7 +185,7 @@ async def complete(
                 part=first.part,
                 table_header=first.table_header,
                 chunk_ids=[row.chunk_id for row in group.rows],
-                highlights=highlights(text, query, languages[first.knowledge_base_id]),
+                highlights=pointed_at,
                 also_in=group.also_in,
             )
         )

@@ -18,10 +18,10 @@ Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
 class QueryFilters(RequestModel):
     """All of them hold. Dates are inclusive."""
 
-    tags: Annotated[
-        list[Tag], Field(default_factory=list, max_length=MAX_TAGS, description="Documents with any of these tags.")
-    ]
-    document_ids: Annotated[list[UUID], Field(default_factory=list, max_length=MAX_DOCUMENTS)]
+    tags: list[Tag] = Field(
+        default_factory=list[Tag], max_length=MAX_TAGS, description="Documents with any of these tags."
+    )
+    document_ids: list[UUID] = Field(default_factory=list[UUID], max_length=MAX_DOCUMENTS)
     dated_from: Annotated[
         AwareDatetime | None, Field(description="When the document says it is from, else when it was added.")
     ] = None
@@ -50,7 +50,7 @@ class KnowledgeQuery(RequestModel):
     mode: Annotated[
         SearchMode, Field(description="By meaning (`vector`), by words (`keyword`, BM25), or by both (`hybrid`).")
     ] = SearchMode.HYBRID
-    filters: QueryFilters = QueryFilters()
+    filters: QueryFilters = Field(default_factory=QueryFilters)
     rerank_model_id: Annotated[
         UUID | None, Field(description="A rerank or chat model that puts the passages in order.")
     ] = None
