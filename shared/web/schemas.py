@@ -34,6 +34,8 @@ def _utc(moment: datetime) -> datetime:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
+# With the white space at its ends; everything else is stripped of it.
+Verbatim = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(_no_nul)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
 LongText = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_no_nul)]
 Money = Annotated[Decimal, PlainSerializer(lambda value: f"{value.normalize():f}", return_type=str)]

@@ -254,3 +254,10 @@ async def test_bad_text_content_is_refused(library: Library, body: dict[str, Any
     base = await library.base()
     assert (await library.http.post(f"{BASES}/{base}/text-content", json=body)).status_code == 422
     assert await library.documents(base) == {}
+
+
+async def test_a_text_is_kept_as_it_was_given(library: Library, worker: None) -> None:
+    base = await library.base()
+    document = await library.ready(base, "    indented = True\n\nWords.  \n")
+    found = (await library.http.get(f"/api/v1/documents/{document}/text")).json()
+    assert found["text"].startswith("    indented = True")

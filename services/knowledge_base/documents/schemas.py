@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
 from services.knowledge_base.bases.schemas import ChunkOverlap, ChunkSize
-from shared.web.schemas import Name, RequestModel, ResponseModel, Text, Timestamp
+from shared.web.schemas import Name, RequestModel, ResponseModel, Timestamp, Verbatim
 
 MAX_TEXT = 5_000_000
 MAX_TAGS = 30
@@ -181,7 +181,7 @@ def _has_words(text: str) -> str:
 
 class TextContent(RequestModel):
     name: Name
-    text: Annotated[Text, StringConstraints(max_length=MAX_TEXT, strip_whitespace=False), AfterValidator(_has_words)]
+    text: Annotated[Verbatim, StringConstraints(max_length=MAX_TEXT), AfterValidator(_has_words)]
     format: Literal["markdown", "text"] = Field(
         default="markdown", description="Markdown's headings part the text into sections."
     )

@@ -7,11 +7,11 @@ from pydantic import Field, StringConstraints
 from services.workflows.crewai_format.files import MAX_FILES, MAX_NAME_CHARACTERS
 from services.workflows.crewai_format.report import Code
 from services.workflows.schemas import GraphJson, WorkflowSaved
-from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Text
+from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Text, Verbatim
 
-# Blank lines at the beginning of a file count: errors name lines.
-Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
-FileName = Annotated[Text, StringConstraints(strip_whitespace=False, max_length=MAX_NAME_CHARACTERS)]
+# Blank lines at the beginning of a file count: errors name lines. The files are checked where they are read.
+Content = Annotated[str, StringConstraints(strip_whitespace=False)]
+FileName = Annotated[Verbatim, StringConstraints(max_length=MAX_NAME_CHARACTERS)]
 Words = Annotated[LongText, StringConstraints(min_length=1)]
 
 
@@ -26,7 +26,7 @@ class TransferFormat(StrEnum):
 class ImportRequest(RequestModel):
     """`files` are texts by name; names say what a file is and are never used as paths."""
 
-    files: dict[FileName, Verbatim] = Field(min_length=1, max_length=MAX_FILES)
+    files: dict[FileName, Content] = Field(min_length=1, max_length=MAX_FILES)
     format: TransferFormat | None = Field(default=None, description="Found out from the files if not given.")
     bindings: dict[str, str] = Field(
         default={}, max_length=200, description="Which agent does which task, where crew.py says it and not the YAML."
