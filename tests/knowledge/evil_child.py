@@ -3,13 +3,17 @@
 `python -m tests.knowledge.evil_child` serves in place of `services.knowledge_base.ingestion.extract_child`.
 """
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -54,6 +58,26 @@ def _read(path: str) -> str:
         return file.read()
 
 
+def _signal_by_file(pid: str) -> str:
+    """The kernel tells this process, by a signal, whenever our socket can be written to again."""
+    talk = next(fd for fd in range(3, 64) if _is_open(fd) and stat.S_ISSOCK(os.fstat(fd).st_mode))
+    flags = fcntl.fcntl(talk, fcntl.F_GETFL)
+    fcntl.fcntl(talk, fcntl.F_SETOWN, int(pid))
+    fcntl.fcntl(talk, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(talk, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(talk, b" " * 65536)
+    time.sleep(0.3)
+    fcntl.fcntl(talk, fcntl.F_SETFL, flags)
+    return "asked for"
+
+
+def _limits_of(pid: str) -> str:
+    resource.prlimit(int(pid), resource.RLIMIT_NOFILE, (0, 0))
+    return "lowered"
+
+
 ATTEMPTS: dict[str, Callable[[str], object]] = {
     "write": _write,
     "read": _read,
@@ -72,6 +96,11 @@ ATTEMPTS: dict[str, Callable[[str], object]] = {
     "fork": lambda _: os.fork(),
     "thread": lambda _: _threads(),
     "kill": lambda pid: os.kill(int(pid), signal.SIGKILL),
+    "kill thread": lambda pid: _raw_call(200, int(pid), signal.SIGKILL),
+    "kill thread of": lambda pid: _raw_call(234, int(pid), int(pid), signal.SIGKILL),
+    "queue signal": lambda pid: _raw_call(129, int(pid), signal.SIGKILL, 0),
+    "signal by file": _signal_by_file,
+    "limits of": _limits_of,
     "trace": lambda pid: _raw_call(101, 16, int(pid), 0, 0),
     "environment": lambda _: dict(os.environ),
     "memory": lambda _: _memory(),

@@ -1,7 +1,9 @@
 """A document that takes its reader over finds nothing there: no files, no network, no processes, no secrets."""
 
 import os
+import platform
 import socket
+import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -97,6 +99,48 @@ async def test_it_harms_no_other_process() -> None:
         assert (await attempt("trace", pid)).startswith("refused")
         assert (await attempt("read", f"/proc/{pid}/environ")).startswith("refused")
     assert family().is_running()
+
+
+@pytest.fixture
+def victim() -> Generator[int]:
+    """A process of ours that no document may harm; ends badly if one did."""
+    process = subprocess.Popen(["sleep", "60"])
+    limits = psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)
+    yield process.pid
+    alive = process.poll() is None and psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE) == limits
+    process.kill()
+    process.wait()
+    assert alive
+
+
+@pytest.mark.parametrize("child", ["tests.knowledge.evil_child", "tests.knowledge.evil_child_older"])
+@pytest.mark.parametrize(
+    "what", ["kill", "kill thread", "kill thread of", "queue signal", "signal by file", "limits of"]
+)
+async def test_it_has_no_way_to_end_another(victim: int, child: str, what: str) -> None:
+    document = f"{what.replace(' ', '_')} {victim}".encode()
+    found = (await Extractor(child=child).extract(document, "a.txt")).text
+    assert found.startswith("refused"), found
+
+
+_AS_TESSERACT = """
+import ctypes, os, sys
+from services.knowledge_base.ingestion.confine import Cage
+Cage(-1).enter(programs=True)
+libc = ctypes.CDLL(None, use_errno=True)
+victim, kill = int(sys.argv[1]), 9
+calls = {200: (victim, kill), 234: (victim, victim, kill), 129: (victim, kill, 0), 424: (3, kill, 0, 0),
+         302: (victim, 7, ctypes.create_string_buffer(16), 0), 72: (1, 8, victim), 203: (victim, 8, None)}
+print([libc.syscall(number, *arguments) for number, arguments in calls.items()], libc.syscall(72, 1, 3) >= 0)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of calls are those of this machine")
+def test_what_reads_images_has_none_either(victim: int) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", _AS_TESSERACT, str(victim)], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == f"{[-1] * 7} True"
 
 
 async def test_it_knows_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,8 @@ class Cage:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if self.files >= 0 and libc.syscall(_LANDLOCK_RESTRICT, self.files, 0) != 0:
             raise OSError(ctypes.get_errno(), "Landlock refused its own rule")
-        machine = platform.machine()
-        _filter_calls(libc, programs_filter(machine) if programs else filter_program(machine, os.getpid()))
+        machine, pid = platform.machine(), os.getpid()
+        _filter_calls(libc, programs_filter(machine, pid) if programs else filter_program(machine, pid))
 
 
 def _landlock(readable: Iterable[Path], allowed: int) -> int:
@@ -113,7 +113,7 @@ _NEEDED: dict[str, tuple[int | None, int | None]] = {
     "close": (3, 57), "fstat": (5, 80), "newfstatat": (262, 79), "stat": (4, None), "lstat": (6, None),
     "statx": (332, 291), "statfs": (137, 43), "fstatfs": (138, 44), "getdents64": (217, 61), "readlink": (89, None),
     "readlinkat": (267, 78), "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439),
-    "getcwd": (79, 17), "fcntl": (72, 25), "dup": (32, 23), "dup2": (33, None), "dup3": (292, 24),
+    "getcwd": (79, 17), "dup": (32, 23), "dup2": (33, None), "dup3": (292, 24),
     "fadvise64": (221, 223), "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
     # memory
     "mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226), "madvise": (28, 233),
@@ -134,6 +134,10 @@ _NEEDED: dict[str, tuple[int | None, int | None]] = {
 _NEVER: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "socket": (41, 198), "socketpair": (53, 199),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kill": (62, 129),
+    "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424), "setpriority": (141, 140), "ioprio_set": (251, 30), "migrate_pages": (256, 238),
+    "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "move_pages": (279, 239), "kcmp": (312, 272), "process_madvise": (440, 440),
     "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "memfd_create": (319, 279), "shmget": (29, 194),
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
@@ -141,7 +145,10 @@ _NEVER: dict[str, tuple[int | None, int | None]] = {
     "request_key": (249, 218), "init_module": (175, 105), "finit_module": (313, 273),
 }  # fmt: skip
 _OPEN, _OPENAT, _TGKILL = (2, None), (257, 56), (234, 131)
-_PRLIMIT, _IOCTL, _CLONE3 = (302, 261), (16, 29), (435, 435)
+_PRLIMIT, _IOCTL, _CLONE3, _FCNTL = (302, 261), (16, 29), (435, 435), (72, 25)
+# What a file can be told. Not who is sent which signal when something happens to it: that would be a way to kill.
+_TOLD = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
+_NEVER_TOLD = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 _EPERM, _EACCES, _ENOTTY, _ENOSYS = 1, 13, 25, 38
@@ -171,16 +178,15 @@ def filter_program(machine: str, pid: int) -> bytes | None:
     program += _when(_OPENAT[column], _unless(_argument(2), _ANY_BIT, writing, _EACCES))
     program += _when(_OPEN[column], _unless(_argument(1), _ANY_BIT, writing, _EACCES))
     # A library that gives up ends its own process by a signal, which tells us why.
-    program += _when(_TGKILL[column], _only(_argument(0), pid))
-    # Limits may be asked for, not set.
-    program += _when(_PRLIMIT[column], _only(_argument(2), 0, _argument(2) + 4))
+    program += _of_itself(column, pid)
+    program += _when(_FCNTL[column], _among(_argument(1), _TOLD))
     program += _when(_IOCTL[column], _return(_ERRNO | _ENOTTY))
     program += _when(_CLONE3[column], _return(_ERRNO | _ENOSYS))  # libraries then ask for `clone`
     program += _return(_ERRNO | _EPERM)
     return b"".join(program)
 
 
-def programs_filter(machine: str) -> bytes | None:
+def programs_filter(machine: str, pid: int) -> bytes | None:
     """As `filter_program`, for a process that is to become another program."""
     if machine not in _AUDIT:
         return None
@@ -188,8 +194,18 @@ def programs_filter(machine: str) -> bytes | None:
     program = _begin(machine)
     for calls in _NEVER.values():
         program += _when(calls[column], _return(_ERRNO | _EPERM))
+    program += _of_itself(column, pid)
+    program += _when(_FCNTL[column], _none_of(_argument(1), _NEVER_TOLD))
     program += _when(_CLONE3[column], _return(_ERRNO | _ENOSYS))
     return b"".join([*program, *_return(_ALLOW)])
+
+
+def _of_itself(column: int, pid: int) -> list[bytes]:
+    """Signals go to itself alone. Limits may be asked for, not set: they could be another's."""
+    return [
+        *_when(_TGKILL[column], _only(_argument(0), pid)),
+        *_when(_PRLIMIT[column], _only(_argument(2), 0, _argument(2) + 4)),
+    ]
 
 
 def _begin(machine: str) -> list[bytes]:
@@ -226,6 +242,17 @@ def _only(place: int, value: int, second: int | None = None) -> list[bytes]:
         for line in (_instruction(_LOAD, word), _instruction(_EQUAL, value, yes=1), *_return(_ERRNO | _EPERM))
     ]
     return [*tests, *_return(_ALLOW)]
+
+
+def _among(place: int, values: Iterable[int]) -> list[bytes]:
+    """Where this word is one of the values."""
+    tests = [line for value in values for line in (_instruction(_EQUAL, value, no=1), *_return(_ALLOW))]
+    return [_instruction(_LOAD, place), *tests, *_return(_ERRNO | _EPERM)]
+
+
+def _none_of(place: int, values: Iterable[int]) -> list[bytes]:
+    tests = [line for value in values for line in (_instruction(_EQUAL, value, no=1), *_return(_ERRNO | _EPERM))]
+    return [_instruction(_LOAD, place), *tests, *_return(_ALLOW)]
 
 
 def _argument(index: int) -> int:
