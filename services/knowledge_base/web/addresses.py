@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import unicodedata
 from urllib.parse import unquote
 
 from yarl import URL
@@ -41,7 +42,9 @@ def name_of_page(url: str) -> str:
     parsed = URL(url)
     host = (parsed.host or "").removeprefix("www.")
     query = f"?{parsed.query_string}" if parsed.query_string else ""
-    return f"{host}{parsed.path.rstrip('/')}{query}"[:_NAME_LENGTH] or url[:_NAME_LENGTH]
+    name = f"{host}{parsed.path.rstrip('/')}{query}"
+    visible = "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")
+    return visible.strip()[:_NAME_LENGTH] or url[:_NAME_LENGTH]
 
 
 def file_name(url: str, media_type: str) -> str:

@@ -1,5 +1,6 @@
 """What a site answered: a page, no change, or a reason why there is none."""
 
+import codecs
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -18,11 +19,15 @@ _HEAD = 4096
 _LOGIN = re.compile(
     r"(?:^|[/._-])(?:log-?in|sign-?in|log-?on|signon|sso|saml2?|oauth2?|authenticate)(?:$|[/._?-])", re.I
 )
-_PASSWORD_FIELD = re.compile(rb"<input\b[^>]{0,500}?type\s*=\s*[\"']?password", re.I)
-_TITLE = re.compile(rb"<title[^>]*>([^<]{0,300})", re.I)
+# No match begins within another's: a page of millions of half tags takes as long as any other of its size.
+_PASSWORD_FIELD = re.compile(rb"<input\b[^<>]{0,500}?type\s{0,9}=\s{0,9}[\"']?password", re.I)
+_TITLE = re.compile(rb"<title\b[^<>]{0,500}>([^<]{0,300})", re.I)
 _LOGIN_TITLE = re.compile(r"\b(?:log ?in|sign ?in|log ?on|anmelden|anmeldung|connexion|iniciar sesi)", re.I)
 _DECLARES = re.compile(rb"<meta[^>]{0,300}?charset|<\?xml[^>]{0,100}?encoding", re.I)
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_CHARSET = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,40}")
+# What Python has beside character sets, some of it quadratic.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ def _in_utf8(body: bytes, media_type: str, charset: str) -> bytes:
     if not is_text or charset in ("", "utf-8", "utf8") or body.startswith(_MARKS) or _DECLARES.search(body[:_HEAD]):
         return body
     try:
+        if not _CHARSET.fullmatch(charset) or codecs.lookup(charset).name in _NO_CHARSETS:
+            return body
         return b"\xef\xbb\xbf" + body.decode(charset).encode()
     except (LookupError, ValueError):
         return body

@@ -104,7 +104,7 @@ async def _fetch(context: JobContext, wanted: _Wanted) -> Page | None:
             raise _failed(error, wanted) from error
         except ValueError as error:
             raise PageFailed("page_address_refused", "The page's address cannot be requested like this.") from error
-    page = page_of(answer, wanted.url)
+    page = await asyncio.to_thread(page_of, answer, wanted.url)
     if page is None and not wanted.conditions:
         raise PageFailed("page_refused", "The site says that the page has not changed, and was not asked for that.")
     return page

@@ -44,7 +44,7 @@ class Robots:
         rules = await self._rules(session, policy, site)
         if rules is None:
             return
-        if not rules.can_fetch(url, USER_AGENT):
+        if not await asyncio.to_thread(rules.can_fetch, url, USER_AGENT):
             raise PageFailed("robots_disallowed", "The site's robots.txt does not allow programs to read this page.")
         delay = rules.crawl_delay(USER_AGENT)
         if delay and delay > 0:
