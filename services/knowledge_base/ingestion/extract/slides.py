@@ -1,6 +1,6 @@
 """Presentations (PowerPoint): a slide is a page and its title a heading; then what it holds, and its notes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from services.knowledge_base.ingestion.extract.compose import Composer, looks_like_head, one_line
@@ -116,18 +116,9 @@ class _Reader:
             named = properties is not None and properties.get("firstRow", "") in ("1", "true")
             self._composer.table(rows, head=len(rows) > 1 and (named or looks_like_head(rows)))
         for chart in frame.iter(C + "chart"):
-            self._part(targets.get(chart.get(R + "id", "")), lambda root: add_chart(self._composer, root))
+            self._package.spare(targets.get(chart.get(R + "id", "")), lambda root: add_chart(self._composer, root))
         for diagram in frame.iter(DIAGRAM + "relIds"):
-            self._part(targets.get(diagram.get(R + "dm", "")), self._diagram)
-
-    def _part(self, name: str | None, use: Callable[[Element], None]) -> None:
-        """What hangs on a slide; the slide is read without it if it is broken."""
-        try:
-            root = self._package.xml(name) if name else None
-        except BrokenPart:
-            return
-        if root is not None:
-            use(root)
+            self._package.spare(targets.get(diagram.get(R + "dm", "")), self._diagram)
 
     def _diagram(self, root: Element) -> None:
         for line in diagram_lines(root):
@@ -135,7 +126,7 @@ class _Reader:
 
     def _notes(self, slide: str) -> None:
         for relation in self._package.related(slide, "notesSlide", "comments"):
-            self._part(relation.target, self._note if relation.kind == "notesSlide" else self._comments)
+            self._package.spare(relation.target, self._note if relation.kind == "notesSlide" else self._comments)
 
     def _note(self, root: Element) -> None:
         for shape in root.iter(P + "sp"):

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from shared.database.migrations.keys import of_tenant, part_of
 from shared.database.migrations.security import SYSTEM_ROLE, protect
 
 revision: str = "0009"
@@ -125,8 +126,8 @@ def _create_indexes() -> None:
         sa.Column("updated_at", _TIME, server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_knowledge_indexes")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_knowledge_indexes_tenant_id_id")),
-        _of_tenant("knowledge_indexes"),
-        _part_of("knowledge_indexes", "knowledge_base_id", "knowledge_bases"),
+        of_tenant("knowledge_indexes"),
+        part_of("knowledge_indexes", "knowledge_base_id", "knowledge_bases"),
         sa.CheckConstraint("status IN ('active', 'building')", name=op.f("ck_knowledge_indexes_status")),
     )
     op.create_index(
@@ -153,8 +154,8 @@ def _create_versions() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_document_versions")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_document_versions_tenant_id_id")),
         sa.UniqueConstraint("document_id", "number", name=op.f("uq_document_versions_document_id_number")),
-        _of_tenant("document_versions"),
-        _part_of("document_versions", "document_id", "documents"),
+        of_tenant("document_versions"),
+        part_of("document_versions", "document_id", "documents"),
     )
     op.create_table(
         "document_pieces",
@@ -163,8 +164,8 @@ def _create_versions() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("version_id", "number", name=op.f("pk_document_pieces")),
-        _of_tenant("document_pieces"),
-        _part_of("document_pieces", "version_id", "document_versions"),
+        of_tenant("document_pieces"),
+        part_of("document_pieces", "version_id", "document_versions"),
     )
     # Files are mostly compressed already.
     op.execute("ALTER TABLE document_pieces ALTER COLUMN data SET STORAGE EXTERNAL")
@@ -177,8 +178,8 @@ def _create_versions() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("structure", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("document_id", "revision", name=op.f("pk_document_texts")),
-        _of_tenant("document_texts"),
-        _part_of("document_texts", "document_id", "documents"),
+        of_tenant("document_texts"),
+        part_of("document_texts", "document_id", "documents"),
     )
 
 
@@ -199,25 +200,10 @@ def _extend_chunks() -> None:
         sa.ForeignKeyConstraint(
             ["chunk_id"], ["chunks.id"], name=op.f("fk_chunk_embeddings_chunk_id"), ondelete="CASCADE"
         ),
-        _of_tenant("chunk_embeddings"),
-        _part_of("chunk_embeddings", "index_id", "knowledge_indexes"),
+        of_tenant("chunk_embeddings"),
+        part_of("chunk_embeddings", "index_id", "knowledge_indexes"),
     )
     op.create_index("ix_chunk_embeddings_index_id", "chunk_embeddings", ["index_id"])
-
-
-def _of_tenant(table: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["tenant_id"], ["tenants.id"], name=op.f(f"fk_{table}_tenant_id"), ondelete="CASCADE"
-    )
-
-
-def _part_of(table: str, column: str, whole: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["tenant_id", column],
-        [f"{whole}.tenant_id", f"{whole}.id"],
-        name=op.f(f"fk_{table}_tenant_id_{column}"),
-        ondelete="CASCADE",
-    )
 
 
 def downgrade() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from shared.database.migrations.keys import of_tenant, part_of
 from shared.database.migrations.security import SQL, create_system_functions, drop_functions, protect
 
 revision: str = "0010"
@@ -27,7 +28,7 @@ def upgrade() -> None:
         *(sa.Column(name, sa.LargeBinary(), nullable=False) for name in _PACKED),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keyword_segments")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_keyword_segments_tenant_id_id")),
-        _part_of("keyword_segments", "knowledge_base_id", "knowledge_bases"),
+        part_of("keyword_segments", "knowledge_base_id", "knowledge_bases"),
     )
     op.create_index("ix_keyword_segments_knowledge_base_id", "keyword_segments", ["knowledge_base_id"])
     _create(
@@ -36,7 +37,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("segment_id", "number", name=op.f("pk_keyword_blocks")),
-        _part_of("keyword_blocks", "segment_id", "keyword_segments"),
+        part_of("keyword_blocks", "segment_id", "keyword_segments"),
     )
     _create(
         "keyword_documents",
@@ -45,8 +46,8 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("segment_id", sa.UUID(), nullable=False),
         sa.PrimaryKeyConstraint("document_id", "part", name=op.f("pk_keyword_documents")),
-        _part_of("keyword_documents", "document_id", "documents"),
-        _part_of("keyword_documents", "segment_id", "keyword_segments"),
+        part_of("keyword_documents", "document_id", "documents"),
+        part_of("keyword_documents", "segment_id", "keyword_segments"),
     )
     op.create_index("ix_keyword_documents_segment_id", "keyword_documents", ["segment_id"])
     _create(
@@ -54,7 +55,7 @@ def upgrade() -> None:
         sa.Column("segment_id", sa.UUID(), nullable=False),
         sa.Column("document_id", sa.UUID(), nullable=False),
         sa.PrimaryKeyConstraint("segment_id", "document_id", name=op.f("pk_keyword_deletions")),
-        _part_of("keyword_deletions", "segment_id", "keyword_segments"),
+        part_of("keyword_deletions", "segment_id", "keyword_segments"),
     )
     # Numbers that hardly get smaller, and are read often.
     for name in _PACKED:
@@ -70,19 +71,7 @@ def upgrade() -> None:
 
 
 def _create(table: str, *parts: sa.Column[Any] | sa.Constraint) -> None:
-    tenant = sa.ForeignKeyConstraint(
-        ["tenant_id"], ["tenants.id"], name=op.f(f"fk_{table}_tenant_id"), ondelete="CASCADE"
-    )
-    op.create_table(table, sa.Column("tenant_id", sa.UUID(), nullable=False), *parts, tenant)
-
-
-def _part_of(table: str, column: str, whole: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["tenant_id", column],
-        [f"{whole}.tenant_id", f"{whole}.id"],
-        name=op.f(f"fk_{table}_tenant_id_{column}"),
-        ondelete="CASCADE",
-    )
+    op.create_table(table, sa.Column("tenant_id", sa.UUID(), nullable=False), *parts, of_tenant(table))
 
 
 def downgrade() -> None:

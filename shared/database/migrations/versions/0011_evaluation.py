@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from shared.database.migrations.keys import of_tenant, part_of
 from shared.database.migrations.security import protect
 
 revision: str = "0011"
@@ -38,7 +39,7 @@ def _create_sets() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluation_sets")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_evaluation_sets_tenant_id_id")),
         sa.UniqueConstraint("tenant_id", "name", name=op.f("uq_evaluation_sets_tenant_id_name")),
-        _of_tenant("evaluation_sets"),
+        of_tenant("evaluation_sets"),
     )
     op.create_table(
         "evaluation_questions",
@@ -58,8 +59,8 @@ def _create_sets() -> None:
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_evaluation_questions_tenant_id_id")),
         sa.UniqueConstraint("set_id", "text_hash", name=op.f("uq_evaluation_questions_set_id_text_hash")),
         sa.CheckConstraint("status IN ('draft', 'approved', 'rejected')", name=op.f("ck_evaluation_questions_status")),
-        _of_tenant("evaluation_questions"),
-        _part_of("evaluation_questions", "set_id", "evaluation_sets"),
+        of_tenant("evaluation_questions"),
+        part_of("evaluation_questions", "set_id", "evaluation_sets"),
     )
     op.create_index("ix_evaluation_questions_set_id_id", "evaluation_questions", ["set_id", "id"])
 
@@ -81,8 +82,8 @@ def _create_runs() -> None:
         sa.Column("finished_at", _TIME),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluation_runs")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_evaluation_runs_tenant_id_id")),
-        _of_tenant("evaluation_runs"),
-        _part_of("evaluation_runs", "set_id", "evaluation_sets"),
+        of_tenant("evaluation_runs"),
+        part_of("evaluation_runs", "set_id", "evaluation_sets"),
     )
     op.create_index("ix_evaluation_runs_set_id_id", "evaluation_runs", ["set_id", "id"])
     op.create_table(
@@ -104,8 +105,8 @@ def _create_runs() -> None:
         sa.Column("error", _JSON),
         sa.PrimaryKeyConstraint("run_id", "question_id", "mode", name=op.f("pk_evaluation_results")),
         sa.UniqueConstraint("run_id", "ordinal", name=op.f("uq_evaluation_results_run_id_ordinal")),
-        _of_tenant("evaluation_results"),
-        _part_of("evaluation_results", "run_id", "evaluation_runs"),
+        of_tenant("evaluation_results"),
+        part_of("evaluation_results", "run_id", "evaluation_runs"),
     )
 
 
@@ -113,21 +114,6 @@ def _times() -> tuple[sa.Column[object], sa.Column[object]]:
     return (
         sa.Column("created_at", _TIME, server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", _TIME, server_default=sa.text("now()"), nullable=False),
-    )
-
-
-def _of_tenant(table: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["tenant_id"], ["tenants.id"], name=op.f(f"fk_{table}_tenant_id"), ondelete="CASCADE"
-    )
-
-
-def _part_of(table: str, column: str, whole: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["tenant_id", column],
-        [f"{whole}.tenant_id", f"{whole}.id"],
-        name=op.f(f"fk_{table}_tenant_id_{column}"),
-        ondelete="CASCADE",
     )
 
 

@@ -5,7 +5,7 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
@@ -49,6 +49,15 @@ class Package:
     def xml(self, name: str) -> Element:
         data = self.read(name)
         return parse_xml(_STRICT.sub(_USUAL, data) if _STRICT.search(data, 0, _PROLOG) else data)
+
+    def spare(self, name: str | None, use: Callable[[Element], None]) -> None:
+        """Uses a part that the document can be read without, if it is there and not broken."""
+        try:
+            root = self.xml(name) if name else None
+        except BrokenPart:
+            return
+        if root is not None:
+            use(root)
 
     def read(self, name: str) -> bytes:
         if name not in self:

@@ -1,6 +1,5 @@
 """Word documents, in reading order: paragraphs, lists with their numbers, tables, text boxes, charts, notes."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from services.knowledge_base.ingestion.extract.clean import clean
@@ -9,7 +8,7 @@ from services.knowledge_base.ingestion.extract.model import ContentLimits, Docum
 from services.knowledge_base.ingestion.extract.office.charts import add_chart
 from services.knowledge_base.ingestion.extract.office.drawing import diagram_lines
 from services.knowledge_base.ingestion.extract.office.package import Package
-from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element
+from services.knowledge_base.ingestion.extract.office.xml import Element
 from services.knowledge_base.ingestion.extract.word.inline import PAGE_BREAK, Inline, read_inline
 from services.knowledge_base.ingestion.extract.word.notes import parts, read_notes
 from services.knowledge_base.ingestion.extract.word.numbering import Numbering
@@ -103,9 +102,9 @@ class _Reader:
         for box in inline.boxes:
             self._blocks(box)
         for relation in inline.charts:
-            self._part(relation, lambda root: add_chart(self._composer, root))
+            self._package.spare(self._targets.get(relation), lambda root: add_chart(self._composer, root))
         for relation in inline.diagrams:
-            self._part(relation, self._diagram)
+            self._package.spare(self._targets.get(relation), self._diagram)
         for reference in inline.notes:
             note = self._notes.get(reference)
             if note is not None and reference[0] == "comment":
@@ -123,16 +122,6 @@ class _Reader:
         self._composer.table(rows, head=len(rows) > 1 and (has_head(table) or looks_like_head(rows)))
         for _ in table.iter(PAGE_BREAK):
             self._composer.page()
-
-    def _part(self, relation: str, use: Callable[[Element], None]) -> None:
-        """What is drawn; the document is read without it if it is broken."""
-        name = self._targets.get(relation)
-        try:
-            root = self._package.xml(name) if name else None
-        except BrokenPart:
-            return
-        if root is not None:
-            use(root)
 
     def _diagram(self, root: Element) -> None:
         for line in diagram_lines(root):
