@@ -171,6 +171,27 @@ class TestChroma:
             running.restart()
             assert http.get(f"{base}/{collection}/count").json() == 5
 
+    def test_what_was_dropped_leaves_no_file_after_the_next_start(self, tmp_path: Path) -> None:
+        def kept_on_disk() -> set[Path]:
+            return {path for path in tmp_path.iterdir() if path.is_dir()}
+
+        with stopping(start_chroma(tmp_path)) as running, httpx.Client(base_url=running.url, timeout=10) as http:
+            base = "/api/v2/tenants/default_tenant/databases/default_database/collections"
+            body = {"ids": [f"id{n}" for n in range(5)], "embeddings": [[float(n), 1.0, 0.0] for n in range(5)]}
+            ids: dict[str, str] = {}
+            for name in ("kept", "dropped"):
+                ids[name] = http.post(base, json={"name": name}).raise_for_status().json()["id"]
+                http.post(f"{base}/{ids[name]}/add", json=body).raise_for_status()
+                query = {"query_embeddings": [[1.0, 1.0, 0.0]], "n_results": 1}
+                http.post(f"{base}/{ids[name]}/query", json=query).raise_for_status()
+            http.delete(f"{base}/dropped").raise_for_status()
+            assert len(kept_on_disk()) == 2, "Chroma removes them by itself now"
+
+            running.stop()
+            running.restart()
+            assert len(kept_on_disk()) == 1
+            assert http.post(f"{base}/{ids['kept']}/query", json=query).json()["ids"] == [["id1"]]
+
 
 class TestLife:
     def test_a_log_is_cut_while_it_is_written_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
