@@ -65,5 +65,5 @@ def _graph(agent: Agent) -> JsonObject:
             }
         ],
         "edges": [],
-        "outputs": {"text": f"nodes.{_NODE}.output.text"},
+        "outputs": {"text": f"nodes.{_NODE}.output.text", "citations": f"nodes.{_NODE}.output.citations"},
     }

@@ -7,6 +7,7 @@ import functools
 import struct
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 EMBEDDING_MODEL = "all-MiniLM-L6-v2"
 # The most that fits the model together with what marks a text's begin and end.
 MAX_CHUNK_TOKENS = 254
+# Somebody waits for what is found, retries included; words alone are found without it.
+_LONGEST_SECONDS = 20.0
 
 
 class TextEmbedder(Protocol):
@@ -104,7 +107,9 @@ class Embedders:
             config = await self._models.config(scope, model_id, ModelKind.EMBEDDING)
         except (ModelGone, ModelKindWrong) as error:
             raise EmbeddingModelGone from error
-        return TenantEmbedder(self._models, scope, config)
+        deadline = min(config.settings.deadline_seconds, _LONGEST_SECONDS)
+        settings = config.settings.model_copy(update={"deadline_seconds": deadline})
+        return TenantEmbedder(self._models, scope, replace(config, settings=settings))
 
 
 async def hold_embedding_model(session: WriteSession, model_id: UUID) -> Model:

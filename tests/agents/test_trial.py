@@ -42,6 +42,7 @@ async def test_a_test_is_an_execution_of_the_agent_alone(
     assert agent["goal"] == "Know topic"
     [node] = row.spec["graph"]["nodes"]
     assert (node["type"], node["config"]["agent_id"]) == ("agent_task", kept["id"])
+    assert set(row.spec["graph"]["outputs"]) == {"text", "citations"}
 
 
 async def test_later_changes_do_not_reach_it(

@@ -1,5 +1,6 @@
 """Models that embed and models that rank: what they may be used for, and what stays while they are used."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from services.agents.module import SERVICE as AGENTS
+from services.knowledge_base.module import SERVICE as KNOWLEDGE
 from services.models.module import SERVICE as MODELS
 from services.workflows.module import SERVICE as WORKFLOWS
 from shared.database.session import Scope
@@ -118,6 +120,14 @@ async def test_agents_and_crews_run_on_chat_models(api: Api, platform: Platform,
         assert workflow.status_code == 201, workflow.text
         told = await workflows.post(f"/api/v1/workflows/{workflow.json()['id']}/validate")
         assert ("model_kind_wrong" in told.text) is wrong, told.text
+    bases = await platform.client(KNOWLEDGE, ada)
+    base = (await bases.post("/api/v1/knowledge-bases", json={"name": "b"})).json()["id"]
+    for judge, wrong in ((embedding, True), (rerank, False), (chat, False)):
+        search = {"knowledge_base_ids": [base], "query": "q", "rerank_model_id": judge["id"]}
+        node = {"id": "s", "type": "knowledge_search", "config": search}
+        body = {"name": f"by {judge['name']}", "graph": {"spec": 1, "nodes": [node], "edges": [], "outputs": {}}}
+        told = await workflows.post("/api/v1/workflows", json=body)
+        assert ("model_kind_wrong" in told.text) is wrong, told.text
 
     # Whoever runs on it keeps it what it is.
     changed = await api.call("PUT", f"/{chat['id']}", json=api.body(name="chat", kind="embedding"))
@@ -212,6 +222,19 @@ async def test_a_search_s_embeddings_are_in_the_model_s_usage_and_in_budgets(
         ]
     async with platform.resources.database.read(Scope(new_id())) as session:
         assert (await session.scalars(select(ModelUse))).all() == []
+
+
+async def test_who_searches_does_not_wait_for_an_embedding_model_that_hangs(
+    api: Api, platform: Platform, ada: Account, provider: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.knowledge.embedding._LONGEST_SECONDS", 1.0)
+    provider.script({"path": "embeddings", "fault": {"kind": "hang"}})
+    model = await api.create(kind="embedding")
+    embedder = await platform.resources.embedders.of(of(ada), UUID(model["id"]))
+    async with asyncio.timeout(20):
+        with pytest.raises(ProviderUnavailable):
+            await embedder.embed(["x"])
+    assert len(provider.journal("embeddings")) == 1
 
 
 @pytest.mark.parametrize("on_exceeded", ["fail", "wait"])

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shared.workflow.configs.base import About, ItemName, NodeConfig
 from shared.workflow.states import CallKind
-from shared.workflow.texts import KnowledgeBaseId, ModelId, TemplateText
+from shared.workflow.texts import KnowledgeBaseId, RankingModelId, TemplateText
 
 
 class KnowledgeSearchConfig(NodeConfig):
@@ -26,4 +26,4 @@ class KnowledgeSearchConfig(NodeConfig):
     tags: tuple[ItemName, ...] = Field(default=(), max_length=30)
     document_ids: tuple[UUID, ...] = Field(default=(), max_length=100)
     min_score: float = Field(default=0.0, ge=0, le=1)
-    rerank_model_id: ModelId | None = None
+    rerank_model_id: RankingModelId | None = None
