@@ -130,6 +130,7 @@ _PLAIN = {
     "a valid dictionary or object to extract fields from": "an object",
     "a valid dictionary": "an object",
     "Dictionary should have": "The object should have",
+    " after validation": "",
     "Input should have timezone info": "Name the time zone too, as in 2027-01-31T09:00:00Z",
 }
 

@@ -75,6 +75,28 @@ async def test_a_bad_knowledge_base_is_refused(library: Library, body: dict[str,
     assert answer.json()["error"]["code"] == "invalid"
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"chunk_size": 1000}, "chunk_size"),
+        ({"chunk_size": 40, "chunk_overlap": 21}, "chunk_overlap"),
+        ({"chunk_size": 40}, "chunk_overlap"),
+        ({"chunk_size": 31}, "chunk_size"),
+        ({"embedding_model_id": "0190a3c4-0000-7000-8000-000000000000"}, "embedding_model_id"),
+        ({"summary_model_id": "0190a3c4-0000-7000-8000-000000000000"}, "summary_model_id"),
+    ],
+)
+async def test_the_field_that_is_wrong_is_named(library: Library, body: dict[str, object], field: str) -> None:
+    base = await library.base("Kept")
+    for answer in (
+        await library.http.post(BASES, json={"name": "New", **body}),
+        await library.http.put(f"{BASES}/{base}", json={"name": "Kept", **body}),
+    ):
+        assert answer.status_code == 422
+        assert [detail["field"] for detail in answer.json()["error"]["details"]] == [field]
+    assert [item["name"] for item in (await library.http.get(BASES)).json()["items"]] == ["Kept"]
+
+
 async def test_another_tenant_sees_none_of_it(library: Library, other: Library) -> None:
     base = await library.base()
 

@@ -108,3 +108,17 @@ async def test_only_who_may_write_checks_and_rebuilds(library: Library, other: L
     for path, body in (("check", {"repair": True}), ("rebuild", None)):
         assert (await other.http.post(f"{BASES}/{base}/{path}", json=body)).status_code == 404
         assert (await library.http.post(f"{BASES}/{base}/{path}", json=body, headers=viewer)).status_code == 403
+
+
+async def test_asked_for_twice_with_one_key_it_is_done_once(library: Library) -> None:
+    base, key = await library.base(), {"idempotency-key": "once"}
+    for path, wanted in (("check", {"repair": True}), ("rebuild", None)):
+        headers = {"idempotency-key": f"{path} once"}
+        answers = [await library.http.post(f"{BASES}/{base}/{path}", json=wanted, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        assert len({answer.json()["execution_id"] for answer in answers}) == 1
+
+    assert (await library.http.post(f"{BASES}/{base}/check", headers=key)).status_code == 202  # `repair` is false
+    for path, other in (("check", {"repair": True}), ("rebuild", None)):
+        refused = await library.http.post(f"{BASES}/{base}/{path}", json=other, headers=key)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "idempotency_mismatch")

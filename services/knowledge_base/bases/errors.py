@@ -6,10 +6,6 @@ class NameTaken(Conflict):
     message = "Another knowledge base has this name."
 
 
-class ChunkTooLarge(Invalid):
-    message = "Chunks may not be larger than what the embedding model takes."
-
-
 class SummaryModelUnknown(Invalid):
     code = "summary_model_unknown"
     message = "There is no such chat model."

@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, status
 
 from services.knowledge_base.bases import service
-from services.knowledge_base.bases.errors import ChunkTooLarge, EmbeddingModelUnknown, NameTaken, SummaryModelUnknown
+from services.knowledge_base.bases.errors import EmbeddingModelUnknown, NameTaken, SummaryModelUnknown
 from services.knowledge_base.bases.schemas import (
     KnowledgeBaseCreate,
     KnowledgeBaseOut,
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/knowledge-bases", tags=["knowledge bases"])
 
 Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
 Writer = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_WRITE))]
-_REFUSED = (ChunkTooLarge, EmbeddingModelUnknown, SummaryModelUnknown)
+_REFUSED = (EmbeddingModelUnknown, SummaryModelUnknown)
 NamePart = Annotated[str | None, Query(alias="q", max_length=200, description="A part of the name.")]
 
 

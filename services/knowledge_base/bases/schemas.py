@@ -1,8 +1,8 @@
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from shared.knowledge.keywords import LANGUAGES
 from shared.web.schemas import LongText, Name, RequestModel, ResponseModel, Timestamp
@@ -46,7 +46,7 @@ class KnowledgeBaseCreate(RequestModel):
     name: Name
     description: LongText = ""
     chunk_size: ChunkSize = _SIZE
-    chunk_overlap: ChunkOverlap = _OVERLAP
+    chunk_overlap: ChunkOverlap = Field(default=_OVERLAP, validate_default=True)
     embedding_model_id: Annotated[UUID | None, Field(description="An embedding model; null is the built-in one.")] = (
         None
     )
@@ -56,11 +56,13 @@ class KnowledgeBaseCreate(RequestModel):
         Field(description="A chat model that writes the summary; without one it is a list of what there is."),
     ] = None
 
-    @model_validator(mode="after")
-    def _overlap_is_smaller(self) -> Self:
-        if self.chunk_overlap > self.chunk_size // 2:
-            raise ValueError("chunk_overlap must be at most half of chunk_size")
-        return self
+    @field_validator("chunk_overlap")
+    @classmethod
+    def _overlap_is_smaller(cls, overlap: int, others: ValidationInfo) -> int:
+        size = others.data.get("chunk_size")  # not there if it is wrong itself
+        if size is not None and overlap > size // 2:
+            raise ValueError(f"must be at most half of chunk_size, which is {size}")
+        return overlap
 
 
 class KnowledgeBaseUpdate(KnowledgeBaseCreate):

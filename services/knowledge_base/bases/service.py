@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.knowledge_base import purges
 from services.knowledge_base.bases import repository
-from services.knowledge_base.bases.errors import ChunkTooLarge, EmbeddingModelUnknown, NameTaken, SummaryModelUnknown
+from services.knowledge_base.bases.errors import EmbeddingModelUnknown, NameTaken, SummaryModelUnknown
 from services.knowledge_base.bases.repository import Contents
 from services.knowledge_base.bases.schemas import (
     IndexOut,
@@ -23,6 +23,7 @@ from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
 from shared.kit.ids import new_id
 from shared.knowledge.embedding import TextEmbedder, hold_embedding_model
 from shared.knowledge.errors import EmbeddingModelGone, KnowledgeBaseNotFound
+from shared.web.errors import ErrorDetail, Invalid
 from shared.web.pagination import Page, decode_cursor, page
 from shared.web.resources import Resources
 
@@ -113,12 +114,16 @@ async def _embedder(app: Resources, session: WriteSession, caller: Principal, mo
             await hold_embedding_model(session, model_id)
         return await app.embedders.of(caller.scope, model_id)
     except EmbeddingModelGone:
-        raise EmbeddingModelUnknown from None
+        detail = ErrorDetail(
+            field="embedding_model_id", message="there is no such embedding model", code="model_unknown"
+        )
+        raise EmbeddingModelUnknown(details=[detail]) from None
 
 
 def _check_size(chunk_size: int, embedder: TextEmbedder) -> None:
     if chunk_size > embedder.max_tokens:
-        raise ChunkTooLarge(f"{embedder.name} takes at most {embedder.max_tokens} tokens: make chunks no larger.")
+        message = f"must be at most {embedder.max_tokens}, which is what {embedder.name} takes"
+        raise Invalid(details=[ErrorDetail(field="chunk_size", message=message, code="chunk_too_large")])
 
 
 def _plain(request: KnowledgeBaseCreate) -> dict[str, Any]:
@@ -130,7 +135,8 @@ def _plain(request: KnowledgeBaseCreate) -> dict[str, Any]:
 async def _check_summary_model(session: ReadSession, request: KnowledgeBaseCreate) -> None:
     model_id = request.summary_model_id
     if model_id is not None and not await repository.is_chat_model(session, model_id):
-        raise SummaryModelUnknown
+        detail = ErrorDetail(field="summary_model_id", message="there is no such chat model", code="model_unknown")
+        raise SummaryModelUnknown(details=[detail])
 
 
 async def _flush(session: WriteSession) -> None:

@@ -68,11 +68,14 @@ async def build(
     ring: Ring,
     *,
     created_by: UUID | None,
+    key: str | None = None,
+    request: JsonObject | None = None,
 ) -> UUID:
-    """A new index beside the one that answers, by an execution whose id this gives."""
+    """A new index beside the one that answers, by an execution whose id this gives. With a key, which is new, the
+    execution is also found by it."""
     await repository.ensure_first(session, base.tenant_id, base.id)
     index = index_of(base, model_id, model_name, repository.BUILDING)
-    execution_id = await _start_building(session, base, index, ring, created_by)
+    execution_id = await _start_building(session, base, index, ring, created_by, key=key, request=request)
     index.execution_id = execution_id
     session.add(index)
     await session.flush()
@@ -80,10 +83,18 @@ async def build(
 
 
 async def _start_building(
-    session: WriteSession, base: KnowledgeBase, index: KnowledgeIndex, ring: Ring, created_by: UUID | None
+    session: WriteSession,
+    base: KnowledgeBase,
+    index: KnowledgeIndex,
+    ring: Ring,
+    created_by: UUID | None,
+    *,
+    key: str | None = None,
+    request: JsonObject | None = None,
 ) -> UUID:
     spec: JsonObject = {"action": BUILD, "knowledge_base_id": str(base.id), "index_id": str(index.id)}
-    return await start(session, base, f"Index {base.name} with {index.model_name}", spec, ring, created_by)
+    name = f"Index {base.name} with {index.model_name}"
+    return await start(session, base, name, spec, ring, created_by, key=key, request=request)
 
 
 async def give_up(session: WriteSession, tenant_id: UUID, knowledge_base_id: UUID) -> bool:
@@ -109,6 +120,9 @@ async def start(
     spec: JsonObject,
     ring: Ring,
     created_by: UUID | None,
+    *,
+    key: str | None = None,
+    request: JsonObject | None = None,
 ) -> UUID:
     submission = Submission(
         tenant_id=base.tenant_id,
@@ -119,6 +133,8 @@ async def start(
         inputs={},
         created_by=created_by,
         correlation_id=correlation_id(),
+        idempotency_key=key,
+        request=request,
     )
     return (await submit(session, submission, ring)).id
 

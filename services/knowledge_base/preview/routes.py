@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends
 
 from services.knowledge_base.documents.errors import DocumentNotFound, DocumentNotRead
 from services.knowledge_base.preview import service
-from services.knowledge_base.preview.errors import OverlapTooLarge, TextUnreadable
+from services.knowledge_base.preview.errors import TextUnreadable
 from services.knowledge_base.preview.schemas import ChunkPreview, ChunkPreviewRequest
 from shared.auth.errors import NotAllowed
 from shared.auth.permissions import Permission
@@ -27,7 +27,6 @@ Reader = Annotated[Principal, Depends(requires(Permission.KNOWLEDGE_READ))]
         KnowledgeBaseNotFound,
         DocumentNotFound,
         DocumentNotRead,
-        OverlapTooLarge,
         TextUnreadable,
         EmbeddingModelGone,
         EmbeddingModelMissing,

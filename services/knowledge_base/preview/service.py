@@ -10,7 +10,7 @@ from services.knowledge_base.ingestion.extract.model import Extracted, Extractio
 from services.knowledge_base.ingestion.extractor import Extractor
 from services.knowledge_base.ingestion.owner import Owner
 from services.knowledge_base.ingestion.texts import get_text
-from services.knowledge_base.preview.errors import OverlapTooLarge, TextUnreadable
+from services.knowledge_base.preview.errors import TextUnreadable
 from services.knowledge_base.preview.schemas import ChunkPreview, ChunkPreviewRequest, PreviewedChunk
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession
@@ -18,6 +18,7 @@ from shared.database.tables.knowledge import Document, KnowledgeBase, KnowledgeI
 from shared.kit.json import JsonObject
 from shared.knowledge.embedding import TextEmbedder
 from shared.knowledge.errors import KnowledgeBaseNotFound
+from shared.web.errors import ErrorDetail, Invalid
 from shared.web.resources import Resources
 
 _THROTTLE = "60/minute"
@@ -59,7 +60,8 @@ def _policy(base: KnowledgeBase, document: Document | None, request: ChunkPrevie
     size = min(request.chunk_size or own.get("chunk_size") or base.chunk_size, longest)
     if request.chunk_overlap is not None:
         if request.chunk_overlap > size // 2:
-            raise OverlapTooLarge
+            message = f"must be at most half of chunk_size, which is {size}"
+            raise Invalid(details=[ErrorDetail(field="chunk_overlap", message=message, code="chunk_overlap")])
         return ChunkPolicy(size, request.chunk_overlap)
     overlap: int | None = own.get("chunk_overlap")
     return ChunkPolicy(size, min(base.chunk_overlap if overlap is None else overlap, size // 2))
