@@ -15,9 +15,10 @@ from services.knowledge_base.ingestion.extract.model import (
     ExtractionError,
     Source,
     damaged,
+    password_needed,
+    password_wrong,
     unsupported,
 )
-from services.knowledge_base.ingestion.extract.unlock import password_needed, password_wrong
 
 _PIECE = 262_144
 _NAME = 200
@@ -56,7 +57,8 @@ def unpacked(source: Source, limits: UnpackLimits) -> Iterator[tuple[str, Iterat
             password_needed()
         with _opened(source.file, source.password if locked else None) as archive:
             for entry, name in zip(entries, _named(entries), strict=True):
-                yield name, _content(archive, entry)
+                # The library that knows about passwords has records of its own.
+                yield name, _content(archive, entry, entry.orig_filename if locked else entry)
     except zipfile.BadZipFile:
         damaged("The archive is damaged or cut off.")
 
@@ -72,16 +74,15 @@ def _opened(file: BinaryIO, password: str | None) -> zipfile.ZipFile:
     return archive
 
 
-def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    locked = bool(entry.flag_bits & _LOCKED)
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, found_by: zipfile.ZipInfo | str) -> Iterator[bytes]:
     try:
-        with archive.open(entry.orig_filename if locked else entry) as stream:
+        with archive.open(found_by) as stream:
             while piece := stream.read(_PIECE):
                 yield piece
     except NotImplementedError:
         unsupported(f"The archive is packed in a way that is not known here ({_clean(_decoded(entry))}).")
     except (RuntimeError, zipfile.BadZipFile):
-        if locked:  # some wrong passwords are only seen by what comes out
+        if entry.flag_bits & _LOCKED:  # some wrong passwords are only seen by what comes out
             password_wrong()
         damaged(f"The archive is damaged: {_clean(_decoded(entry))} cannot be unpacked.")
 

@@ -178,6 +178,15 @@ class TextBuilder:
         return "".join(self._parts)
 
 
+def password_needed() -> NoReturn:
+    message = "The document is protected with a password: give it, and have the document processed again."
+    raise ExtractionError(ExtractionCode.ENCRYPTED, message)
+
+
+def password_wrong() -> NoReturn:
+    raise ExtractionError(ExtractionCode.PASSWORD_WRONG, "The password does not open the document.")
+
+
 def damaged(what: str) -> NoReturn:
     raise ExtractionError(ExtractionCode.DAMAGED, what)
 

@@ -17,6 +17,8 @@ from services.knowledge_base.ingestion.extract.model import (
     Source,
     TextBuilder,
     damaged,
+    password_needed,
+    password_wrong,
 )
 from services.knowledge_base.ingestion.extract.pdf_columns import text_by_columns
 from services.knowledge_base.ingestion.extract.pdf_headings import HeadingFinder
@@ -54,8 +56,8 @@ def _open(source: Source) -> PdfFile:
         return PdfFile(source.read(), source.password)
     except PasswordNeeded:
         if source.password:
-            raise ExtractionError(ExtractionCode.PASSWORD_WRONG, "The password does not open the document.") from None
-        raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.") from None
+            password_wrong()
+        password_needed()
     except PdfError:
         damaged("The file is a PDF that is damaged or cut off.")
 

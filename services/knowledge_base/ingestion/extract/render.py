@@ -7,8 +7,7 @@ from math import sqrt
 import pypdfium2
 import pypdfium2.raw as raw
 
-from services.knowledge_base.ingestion.extract.model import damaged
-from services.knowledge_base.ingestion.extract.unlock import password_needed, password_wrong
+from services.knowledge_base.ingestion.extract.model import damaged, password_needed, password_wrong
 
 _POINTS = 72
 _TALLEST = 20_000

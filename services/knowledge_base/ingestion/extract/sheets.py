@@ -21,10 +21,9 @@ from services.knowledge_base.ingestion.extract.model import (
     ContentLimits,
     DocumentFormat,
     Extracted,
-    ExtractionCode,
-    ExtractionError,
     Source,
     damaged,
+    password_needed,
 )
 from services.knowledge_base.ingestion.extract.office.package import check_entries
 from services.knowledge_base.ingestion.extract.office.workbook import Workbook
@@ -71,7 +70,7 @@ def _open(data: bytes) -> CalamineWorkbook:
     try:
         return CalamineWorkbook.from_filelike(io.BytesIO(data))
     except PasswordError:
-        raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.") from None
+        password_needed()
 
 
 def _read(composer: Composer, opened: CalamineWorkbook, workbook: Workbook | None, limits: ContentLimits) -> None:

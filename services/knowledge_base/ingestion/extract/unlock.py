@@ -17,6 +17,8 @@ from services.knowledge_base.ingestion.extract.model import (
     ExtractionError,
     Source,
     damaged,
+    password_needed,
+    password_wrong,
     unsupported,
 )
 
@@ -83,16 +85,6 @@ def unlocked_open_document(source: Source, limits: ContentLimits) -> Source:
             return source
         password = _password(source)
         return replace(source, file=_open_document(archive, manifest, password, limits))
-
-
-def password_wrong() -> NoReturn:
-    raise ExtractionError(ExtractionCode.PASSWORD_WRONG, "The password does not open the document.")
-
-
-def password_needed() -> NoReturn:
-    raise ExtractionError(
-        ExtractionCode.ENCRYPTED, "The document is protected with a password: give it with the document."
-    )
 
 
 def _password(source: Source) -> str:

@@ -11,7 +11,13 @@ from functools import cached_property
 from urllib.parse import unquote
 
 from services.knowledge_base.ingestion.extract.dates import from_iso
-from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
+from services.knowledge_base.ingestion.extract.model import (
+    ContentLimits,
+    ExtractionCode,
+    ExtractionError,
+    damaged,
+    password_needed,
+)
 from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element, local, parse_xml
 from services.knowledge_base.ingestion.extract.titles import given_title
 
@@ -119,7 +125,7 @@ def check_entries(archive: zipfile.ZipFile, limits: ContentLimits, *, no_doctype
         damaged("The document holds two parts of the same name.")
     for entry in entries:
         if entry.flag_bits & 0x1:
-            raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.")
+            password_needed()
         if entry.filename.endswith(no_doctype):
             _check_xml(archive, entry)
 

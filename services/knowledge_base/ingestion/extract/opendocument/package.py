@@ -4,7 +4,7 @@ import io
 import zipfile
 
 from services.knowledge_base.ingestion.extract.dates import from_iso
-from services.knowledge_base.ingestion.extract.model import ContentLimits, ExtractionCode, ExtractionError, damaged
+from services.knowledge_base.ingestion.extract.model import ContentLimits, damaged, password_needed
 from services.knowledge_base.ingestion.extract.office.package import check_entries, read_entry
 from services.knowledge_base.ingestion.extract.office.xml import BrokenPart, Element, parse_xml
 from services.knowledge_base.ingestion.extract.titles import given_title
@@ -20,7 +20,7 @@ class OpenDocument:
         check_entries(self._archive, limits, no_doctype=("content.xml", "styles.xml"))
         self._names = frozenset(self._archive.namelist())
         if _MANIFEST in self._names and b"encryption-data" in read_entry(self._archive, _MANIFEST):
-            raise ExtractionError(ExtractionCode.ENCRYPTED, "The document is protected with a password.")
+            password_needed()
 
     def xml(self, name: str) -> Element | None:
         return parse_xml(read_entry(self._archive, name)) if name in self._names else None
