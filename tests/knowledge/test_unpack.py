@@ -162,6 +162,14 @@ async def test_a_password_opens_it(tmp_path: Path) -> None:
     assert await unpack(data, tmp_path, password="open sesame") == {"a.txt": b"what nobody may read" * 100}
 
 
+async def test_files_that_are_not_protected_come_along(tmp_path: Path) -> None:
+    data = io.BytesIO(locked(pyzipper.WZ_AES))
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr("open.txt", b"what all may read")
+    found = await unpack(data.getvalue(), tmp_path, password="open sesame")
+    assert found == {"a.txt": b"what nobody may read" * 100, "open.txt": b"what all may read"}
+
+
 # Made by Info-ZIP, with the encryption that ZIP had first. The password is "sesame".
 _OLD_LOCK = bytes.fromhex(
     "504b03040a00090000000279745da37b8479180000000c00000007001c006f6c642e74787455540900035462006b5462006b"
