@@ -12,6 +12,7 @@ from benchmarks import (
     gateway,
     growth,
     ingestion,
+    ingestion_memory,
     latency,
     retrieval,
     scale,
@@ -36,6 +37,7 @@ def _benchmarks(executions: int) -> dict[str, Callable[[], Awaitable[list[Figure
         "retrieval": retrieval.measure,
         "documents": documents.measure,
         "ingestion": ingestion.measure,
+        "ingestion-memory": ingestion_memory.measure,
     }
 
 

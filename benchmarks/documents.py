@@ -8,6 +8,7 @@ folder `encrypted` are tried without a password first, then with those that thei
 """
 
 import asyncio
+import html
 import json
 import os
 import re
@@ -141,7 +142,8 @@ class _File:
             tried = await self.client.post(f"/documents/{document['id']}/reprocess", {"password": password})
             tried = await self._finished(tried["id"])
             if not tried["error"] or tried["error"]["code"] != ExtractionCode.PASSWORD_WRONG:
-                return [replace(one, opened_by=password) for one in await self._all_of(tried)]
+                opened_by = "" if tried["error"] else password
+                return [replace(one, opened_by=opened_by) for one in await self._all_of(tried)]
         return [replace(one, opened_by="") for one in await self._all_of(document)]
 
     def _passwords(self) -> Iterator[str]:
@@ -206,8 +208,9 @@ def share_found(truth: str, text: str) -> float:
 
 
 def _plain(markdown: str) -> str:
-    without_comments = re.sub(r"<!--.*?-->", " ", markdown, flags=re.S)
-    return re.sub(r"[*`#|\\]|(?<!\w)_|_(?!\w)", "", without_comments.replace("|", " ").replace("\\_", "_"))
+    """Without comments, marks and where links lead to."""
+    text = re.sub(r"<!--.*?-->|(?<=\])\([^)\s]*\)|\|", " ", html.unescape(markdown), flags=re.S)
+    return re.sub(r"[*`#\\]|(?<!\w)_|_(?!\w)", "", text.replace("\\_", "_"))
 
 
 def words(text: str) -> Counter[str]:
