@@ -5,8 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, text, update
 
-from services.knowledge_base import purges
+from services.knowledge_base import locks, purges
 from services.knowledge_base.indexes import repository as indexes
+from services.knowledge_base.locks import Keep
 from shared.database.session import Scope, WriteSession
 from shared.database.tables.knowledge import Chunk, Document, DocumentText, KnowledgeIndex
 from shared.database.tables.ledger import ExecutionRow
@@ -89,6 +90,7 @@ _GIVEN_UP = (
 
 async def _end(session: WriteSession, scope: Scope, document_id: UUID, execution_id: UUID | None) -> None:
     """What was found before stays so; of what was not finished nothing stays."""
+    await locks.hold_base_of(session, document_id, Keep.INDEX)
     statement = select(Document).where(
         Document.id == document_id, Document.execution_id == execution_id, Document.status.in_(_OPEN)
     )
@@ -116,6 +118,9 @@ def _error(execution: ExecutionRow | None) -> JsonObject:
 
 async def _forget_index(session: WriteSession, scope: Scope, index_id: UUID) -> None:
     """The one that answers goes on answering."""
+    base = await session.scalar(select(KnowledgeIndex.knowledge_base_id).where(KnowledgeIndex.id == index_id))
+    if base is None or not await locks.hold_base(session, base, Keep.TO_MYSELF):
+        return
     statement = delete(KnowledgeIndex).where(KnowledgeIndex.id == index_id, KnowledgeIndex.status == indexes.BUILDING)
     base_id = await session.scalar(statement.returning(KnowledgeIndex.knowledge_base_id))
     if base_id is not None and scope.tenant_id is not None:

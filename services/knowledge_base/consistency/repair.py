@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from services.knowledge_base.documents import processing
+from services.knowledge_base.documents import repository as documents
 from services.knowledge_base.indexes import repository as indexes
 from services.knowledge_base.indexes import vectors, words
 from services.knowledge_base.indexes.repository import Target
 from services.knowledge_base.ingestion.chunks import get_records, get_texts
 from services.knowledge_base.ingestion.stages.work import patiently
+from services.knowledge_base.locks import Keep
 from shared.database.session import Scope
-from shared.database.tables.knowledge import Chunk, Document, DocumentText
+from shared.database.tables.knowledge import Chunk, DocumentText
 from shared.executions.jobs import JobContext
 from shared.knowledge.embedding import pack
 from shared.knowledge.index import VectorRecord
@@ -24,7 +26,7 @@ _AT_ONCE = 64
 async def process_again(context: JobContext, document_ids: Sequence[UUID]) -> int:
     for document_id in document_ids:
         async with context.database.write(Scope(context.tenant_id)) as session:
-            document = await session.scalar(select(Document).where(Document.id == document_id).with_for_update())
+            document = await documents.lock_document(session, document_id)
             if document is not None:
                 ring = context.resources.doorbell.ring
                 await processing.begin(session, document, ring, created_by=document.created_by)
@@ -35,7 +37,7 @@ async def remove_leftovers(context: JobContext, document_ids: Sequence[UUID]) ->
     removed = 0
     for document_id in document_ids:
         async with context.database.write(Scope(context.tenant_id)) as session:
-            document = await session.scalar(select(Document).where(Document.id == document_id).with_for_update())
+            document = await documents.lock_document(session, document_id, Keep.INDEX)
             if document is None or document.status not in ("ready", "failed"):  # begun again meanwhile
                 continue
             kept = [document.revision] if document.status == "ready" else [document.revision, document.last_revision]
@@ -58,8 +60,8 @@ async def embed(context: JobContext, knowledge_base_id: UUID, target: Target, ch
         made = await context.embed(target.model_id, [one.text for one in texts])
         packed = {one.chunk_id: pack(vector) for one, vector in zip(texts, made, strict=True)}
         async with context.database.write(scope) as session:
-            documents = {one.document_id for one in texts}
-            if not await indexes.hold(session, knowledge_base_id, target.index_id, documents):
+            held = {one.document_id for one in texts}
+            if not await indexes.hold(session, knowledge_base_id, target.index_id, held):
                 return start
             await vectors.put(session, context.tenant_id, target.index_id, packed)
         records = [VectorRecord(one.chunk_id, one.document_id, packed[one.chunk_id]) for one in texts]
@@ -86,7 +88,7 @@ async def _upsert(context: JobContext, target: Target, records: Sequence[VectorR
 async def put_words(context: JobContext, knowledge_base_id: UUID, document_ids: Sequence[UUID]) -> int:
     for document_id in document_ids:
         async with context.database.write(Scope(context.tenant_id)) as session:
-            document = await session.scalar(select(Document).where(Document.id == document_id).with_for_update())
+            document = await documents.lock_document(session, document_id)
             if document is not None and document.revision is not None:
                 await words.put_words(session, context.tenant_id, knowledge_base_id, document_id, document.revision)
     return len(document_ids)

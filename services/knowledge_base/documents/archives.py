@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from services.knowledge_base import purges
+from services.knowledge_base import locks, purges
 from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.errors import DocumentDuplicate
 from services.knowledge_base.documents.fields import open_password, place_of_password
@@ -33,6 +33,7 @@ from services.knowledge_base.ingestion.texts import put_text
 from services.knowledge_base.ingestion.unpack import Entry
 from services.knowledge_base.limits import service as limits
 from services.knowledge_base.limits.errors import KnowledgeLimitReached
+from services.knowledge_base.locks import Keep
 from shared.database.session import Scope, WriteSession
 from shared.database.tables.knowledge import Document
 from shared.executions.jobs import JobContext
@@ -95,7 +96,7 @@ async def add_children(context: JobContext, owner: Owner, entries: Sequence[Entr
 
 async def drop_children(session: WriteSession, resources: Resources, owner: Owner) -> None:
     """Of a document whose newest content is no archive. It is held."""
-    children = await repository.lock_children(session, [owner.document_id])
+    children = await locks.lock_children(session, [owner.document_id])
     if children:
         document = await session.get_one(Document, owner.document_id)
         await _remove(session, resources, document, children)
@@ -138,11 +139,11 @@ class _Unpacking:
         """Children whose content is still in the archive go to its place there, those that are not in it any more go.
         Gives the files that are new in their place."""
         async with self._resources.database.write(self._scope) as session:
-            archive = await self._hold(session)
+            archive = await self._hold(session, Keep.INDEX)
             if archive.parent_id is not None:
                 message = "An archive in an archive is not unpacked. Upload it by itself."
                 raise ExtractionError(ExtractionCode.UNSUPPORTED, message)
-            children = await repository.lock_children(session, [archive.id])
+            children = await locks.lock_children(session, [archive.id])
             placed, coming = _placed(children, files)
             places = {file.path for file in coming}
             going = [one for one in children if one.id not in placed and one.path not in places]
@@ -167,7 +168,7 @@ class _Unpacking:
         try:
             async with self._resources.database.write(self._scope) as session:
                 archive = await self._hold(session)
-                held = {one.path: one for one in await repository.lock_children(session, [archive.id])}
+                held = {one.path: one for one in await locks.lock_children(session, [archive.id])}
                 with file.file.open("rb") as opened:
                     content = Content(
                         file.name,
@@ -221,8 +222,8 @@ class _Unpacking:
         """A child whose new content is that of another document: its old one is in the archive no more."""
         self._result.duplicates += 1
         async with self._resources.database.write(self._scope) as session:
-            archive = await self._hold(session)
-            children = await repository.lock_children(session, [archive.id])
+            archive = await self._hold(session, Keep.INDEX)
+            children = await locks.lock_children(session, [archive.id])
             await _remove(session, self._resources, archive, [one for one in children if one.path == path])
             self._result.removed += 1
 
@@ -234,8 +235,8 @@ class _Unpacking:
             extracted = Extracted(DocumentFormat.ZIP, held, warnings=self._result.warnings)
             await put_text(session, self._owner, extracted)
 
-    async def _hold(self, session: WriteSession) -> Document:
-        if not await hold(session, self._owner):
+    async def _hold(self, session: WriteSession, keep: Keep = Keep.THERE) -> Document:
+        if not await hold(session, self._owner, keep):
             raise _Gone
         return await session.get_one(Document, self._owner.document_id, populate_existing=True)
 

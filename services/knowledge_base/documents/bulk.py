@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from services.knowledge_base import locks
 from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.deleting import delete_documents
 from services.knowledge_base.documents.errors import DocumentNotFound
@@ -16,6 +17,7 @@ from services.knowledge_base.documents.schemas import (
     DocumentError,
 )
 from services.knowledge_base.documents.service import require_idle
+from services.knowledge_base.locks import Keep
 from shared.auth.principal import Principal
 from shared.database.session import WriteSession
 from shared.database.tables.knowledge import Document
@@ -28,18 +30,21 @@ async def apply(
     session: WriteSession, caller: Principal, knowledge_base_id: UUID, request: BulkRequest, ring: Ring
 ) -> BulkOut:
     """To all that it can be done to, in one transaction."""
-    if not await repository.knowledge_base_exists(session, knowledge_base_id):
+    is_deletion = request.action is BulkAction.DELETE
+    if not await locks.hold_base(session, knowledge_base_id, Keep.INDEX if is_deletion else Keep.THERE):
         raise KnowledgeBaseNotFound
-    locked = await repository.lock_documents(session, request.document_ids)
-    views = await repository.get_documents(session, list(locked))
+    wanted = await repository.in_base(session, knowledge_base_id, request.document_ids)
+    is_alone = request.action is BulkAction.REPROCESS
+    locked = await (locks.lock_documents if is_alone else locks.lock_with_children)(session, wanted)
+    views = await repository.get_documents(session, [id_ for id_ in wanted if id_ in locked])
     results: list[BulkResult] = []
     going: list[Document] = []
     for document_id in request.document_ids:
         view = views.get(document_id)
         try:
-            if view is None or view.document.knowledge_base_id != knowledge_base_id:
+            if view is None:
                 raise DocumentNotFound
-            if request.action is BulkAction.DELETE:
+            if is_deletion:
                 going.append(view.document)
             else:
                 await _change(session, caller, request, view, ring)
@@ -48,7 +53,8 @@ async def apply(
             error = DocumentError(code=refusal.code, message=refusal.text)
             results.append(BulkResult(document_id=document_id, status=BulkStatus.REFUSED, error=error))
     if going:
-        await delete_documents(session, caller, going, ring)
+        name = going[0].name if len(going) == 1 else f"{len(going)} documents"
+        await delete_documents(session, caller, name, list(locked.values()), ring)
     return BulkOut(items=results)
 
 

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select, update
 
+from services.knowledge_base import locks
 from services.knowledge_base.documents.schemas import DocumentSort, DocumentSource, DocumentStatus
+from services.knowledge_base.locks import Keep
 from shared.database.session import ReadSession, WriteSession
 from shared.database.sorting import Sorting, by_name
 from shared.database.tables.agents import Agent
@@ -101,6 +103,14 @@ async def get_documents(session: ReadSession, document_ids: Sequence[UUID]) -> d
     return {view.document.id: view for view in found}
 
 
+async def in_base(session: ReadSession, knowledge_base_id: UUID, document_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of them that are in this knowledge base."""
+    statement = select(Document.id).where(
+        Document.id.in_(document_ids), Document.knowledge_base_id == knowledge_base_id
+    )
+    return list(await session.scalars(statement))
+
+
 async def find_by_content(session: ReadSession, knowledge_base_id: UUID, content_hash: str) -> DocumentView | None:
     found = await _fetch(
         session,
@@ -136,36 +146,16 @@ async def count_tags(session: ReadSession, knowledge_base_id: UUID) -> list[tupl
     return [(tag, number) for tag, number in await session.execute(statement.limit(_COMMONEST_TAGS))]
 
 
-async def lock_document(session: WriteSession, document_id: UUID) -> Document | None:
-    found = await lock_documents(session, [document_id])
+async def lock_document(session: WriteSession, document_id: UUID, keep: Keep = Keep.THERE) -> Document | None:
+    if not await locks.hold_base_of(session, document_id, keep):
+        return None
+    found = await locks.lock_documents(session, [document_id])
     return found.get(document_id)
 
 
-async def lock_documents(session: WriteSession, document_ids: Sequence[UUID]) -> dict[UUID, Document]:
-    """In one order, whoever locks: archives before what they hold."""
-    statement = (
-        select(Document)
-        .where(Document.id.in_(document_ids))
-        .order_by(Document.parent_id.is_not(None), Document.id)
-        .with_for_update()
-    )
-    found = await session.scalars(statement.execution_options(populate_existing=True))
-    return {document.id: document for document in found}
-
-
-async def lock_children(session: WriteSession, archive_ids: Sequence[UUID]) -> list[Document]:
-    statement = select(Document).where(Document.parent_id.in_(archive_ids)).order_by(Document.id).with_for_update()
-    return list(await session.scalars(statement.execution_options(populate_existing=True)))
-
-
 async def set_children(session: WriteSession, archive_id: UUID, values: dict[str, Any]) -> None:
+    await locks.lock_children(session, [archive_id])
     await session.execute(update(Document).where(Document.parent_id == archive_id).values(values))
-
-
-async def hold_knowledge_base(session: WriteSession, knowledge_base_id: UUID) -> bool:
-    """Keeps the knowledge base from being deleted until this transaction ends; False if it is not there."""
-    statement = select(KnowledgeBase.id).where(KnowledgeBase.id == knowledge_base_id)
-    return await session.scalar(statement.with_for_update(read=True, key_share=True)) is not None
 
 
 async def get_knowledge_base(session: ReadSession, knowledge_base_id: UUID) -> KnowledgeBase | None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from services.knowledge_base import locks
 from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.deleting import delete_documents
 from services.knowledge_base.documents.errors import DocumentBusy, DocumentNotFound
@@ -20,6 +21,7 @@ from services.knowledge_base.documents.schemas import (
     TagCount,
 )
 from services.knowledge_base.documents.shape import is_open, out
+from services.knowledge_base.locks import Keep
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document
@@ -92,7 +94,9 @@ async def change_document(session: WriteSession, document_id: UUID, change: Docu
 
 
 async def delete_document(session: WriteSession, caller: Principal, document_id: UUID, ring: Ring) -> None:
-    await delete_documents(session, caller, [await _lock(session, document_id)], ring)
+    await _lock(session, document_id, Keep.INDEX)
+    going = await locks.lock_with_children(session, [document_id])
+    await delete_documents(session, caller, going[document_id].name, list(going.values()), ring)
 
 
 async def reprocess(
@@ -131,8 +135,8 @@ def require_idle(view: DocumentView) -> None:
         raise DocumentBusy
 
 
-async def _lock(session: WriteSession, document_id: UUID) -> Document:
-    document = await repository.lock_document(session, document_id)
+async def _lock(session: WriteSession, document_id: UUID, keep: Keep = Keep.THERE) -> Document:
+    document = await repository.lock_document(session, document_id, keep)
     if document is None:
         raise DocumentNotFound
     return document

@@ -6,6 +6,7 @@ import io
 from typing import Any
 from uuid import UUID
 
+from services.knowledge_base import locks
 from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.errors import (
     DocumentBusy,
@@ -15,6 +16,7 @@ from services.knowledge_base.documents.errors import (
     FilesRefused,
     FilesTooLarge,
     FilesUnsupported,
+    TooManyFiles,
     UploadMalformed,
 )
 from services.knowledge_base.documents.fields import parse_fields, require_agents, seal
@@ -73,14 +75,20 @@ async def upload(
     """Takes the files one by one, each in a transaction of its own: a bad one does not stop the others."""
     results: list[UploadResult] = []
     fields: UploadFields | None = None
-    async for file in form.files():
-        # No header has a line break, so the key of a file is never one that a caller gave.
-        file_key = None if key is None else f"{key}\n{len(results)}"
-        try:
-            fields = fields or await _fields(app, caller, form)
-            results.append(await _take(app, caller, knowledge_base_id, file, fields, file_key))
-        finally:
-            file.close()
+    try:
+        async for file in form.files():
+            # No header has a line break, so the key of a file is never one that a caller gave.
+            file_key = None if key is None else f"{key}\n{len(results)}"
+            try:
+                fields = fields or await _fields(app, caller, form)
+                results.append(await _take(app, caller, knowledge_base_id, file, fields, file_key))
+            finally:
+                file.close()
+    except (UploadMalformed, TooManyFiles) as fault:
+        # How much has arrived before it shows is chance. What was taken stays, so it has to be told.
+        if all(result.status is UploadStatus.REFUSED for result in results):
+            raise
+        results.append(_rest_refused(fault))
     if all(result.status is UploadStatus.REFUSED for result in results):
         raise _all_refused(results)
     return UploadOut(items=results)
@@ -141,7 +149,7 @@ async def _replace(
     if file.refusal is not None:
         error = DocumentError(code=file.refusal.code, message=file.refusal.message)
         refused = UploadResult(name=file.name, status=UploadStatus.REFUSED, document=None, error=error)
-        raise _all_refused([refused])
+        raise _all_refused([refused], "file")
     async with _storing, app.database.write(caller.scope) as session:
         document = await repository.lock_document(session, document_id)
         if document is None:
@@ -229,13 +237,19 @@ def _refused(file: ReceivedFile, code: str, message: str) -> UploadResult:
     return UploadResult(name=file.name, status=UploadStatus.REFUSED, document=None, error=error)
 
 
+def _rest_refused(fault: AppError) -> UploadResult:
+    details = "; ".join(f"{detail.field} {detail.message}" for detail in fault.details)
+    error = DocumentError(code=fault.code, message=f"{fault.text} ({details})" if details else fault.text)
+    return UploadResult(name="", status=UploadStatus.REFUSED, document=None, error=error)
+
+
 _TOO_MUCH = {ExtractionCode.TOO_LARGE.value, KnowledgeLimitReached.code}
 
 
-def _all_refused(results: list[UploadResult]) -> AppError:
+def _all_refused(results: list[UploadResult], only_field: str | None = None) -> AppError:
     errors = [(result.name, result.error) for result in results if result.error]
     details = [
-        ErrorDetail(field=f"files.{place}", message=f"{name}: {error.message}", code=error.code)
+        ErrorDetail(field=only_field or f"files.{place}", message=f"{name}: {error.message}", code=error.code)
         for place, (name, error) in enumerate(errors)
     ]
     codes = {str(error.code) for _, error in errors}
@@ -267,7 +281,7 @@ async def _store(
     request: JsonObject,
 ) -> tuple[DocumentView, bool]:
     """The new document, or the one that has the same content, and which of the two it is."""
-    if not await repository.hold_knowledge_base(session, knowledge_base_id):
+    if not await locks.hold_base(session, knowledge_base_id):
         raise KnowledgeBaseNotFound
     whole = {
         "id": new_id(),

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from services.knowledge_base import locks
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Chunk, ChunkEmbedding, Document, KnowledgeBase, KnowledgeIndex
 from shared.database.tables.ledger import ExecutionRow
@@ -31,11 +32,9 @@ class Coverage:
     embedded: int
 
 
-async def get_active(session: ReadSession, knowledge_base_id: UUID, *, lock: bool = False) -> Target | None:
-    """None without the knowledge base. `lock` keeps the index from being replaced until the transaction ends."""
+async def get_active(session: ReadSession, knowledge_base_id: UUID) -> Target | None:
+    """None without the knowledge base."""
     statement = select(KnowledgeBase.index_id).where(KnowledgeBase.id == knowledge_base_id)
-    if lock:
-        statement = statement.with_for_update(read=True)
     row = (await session.execute(statement)).one_or_none()
     if row is None:
         return None
@@ -102,13 +101,10 @@ async def hold_index(session: WriteSession, index_id: UUID) -> bool:
 
 
 async def hold(session: WriteSession, knowledge_base_id: UUID, index_id: UUID, document_ids: Collection[UUID]) -> bool:
-    """Keeps all of these from being deleted until the transaction ends; False if the index is gone. In the order in
-    which they are deleted with one another: so nobody waits for one who waits for him."""
-    base = select(KnowledgeBase.id).where(KnowledgeBase.id == knowledge_base_id)
-    if await session.scalar(base.with_for_update(read=True, key_share=True)) is None:
+    """Keeps all of these from being deleted until the transaction ends; False if the index is gone."""
+    if not await locks.hold_base(session, knowledge_base_id):
         return False
-    documents = select(Document.id).where(Document.id.in_(document_ids)).order_by(Document.id)
-    await session.execute(documents.with_for_update(read=True, key_share=True))
+    await locks.hold_documents(session, document_ids)
     return await hold_index(session, index_id)
 
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
 
+from services.knowledge_base import locks
 from services.knowledge_base.ingestion.embedded import as_embedded
 from shared.database.session import Scope, WriteSession
 from shared.database.tables.knowledge import Chunk, Document, KnowledgeBase
@@ -51,6 +52,8 @@ async def _index_all(context: JobContext, knowledge_base_id: UUID) -> Json:
     while True:
         context.progress("words", done, total)
         async with context.database.write(scope) as session:
+            if not await locks.hold_base(session, knowledge_base_id):
+                break
             following = select(Document.id, Document.revision).where(*_found(knowledge_base_id), Document.id > last)
             row = (await session.execute(following.order_by(Document.id).limit(1).with_for_update())).one_or_none()
             if row is None:

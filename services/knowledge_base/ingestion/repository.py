@@ -8,11 +8,13 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from services.knowledge_base import locks
 from services.knowledge_base.ingestion.extract.model import DocumentFormat
 from services.knowledge_base.ingestion.owner import Owner
+from services.knowledge_base.locks import Keep
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.ingestion import DocumentRecognition
-from shared.database.tables.knowledge import Document, DocumentVersion, KnowledgeBase
+from shared.database.tables.knowledge import Document, DocumentVersion
 from shared.kit.json import JsonObject
 
 _UNKNOWN = "application/octet-stream"
@@ -35,18 +37,10 @@ class Original:
 PageKey = tuple[UUID, str, int]
 
 
-async def hold(session: WriteSession, owner: Owner) -> bool:
-    """Locks the document until the transaction ends; False if this ingestion has no business with it any more.
-
-    The knowledge base comes first, as when it is deleted: so nobody waits for one who waits for him.
-    """
-    base = select(KnowledgeBase.id).where(KnowledgeBase.id == owner.knowledge_base_id)
-    if await session.scalar(base.with_for_update(read=True, key_share=True)) is None:
+async def hold(session: WriteSession, owner: Owner, keep: Keep = Keep.THERE) -> bool:
+    """Locks the document until the transaction ends; False if this ingestion has no business with it any more."""
+    if not await locks.hold_base(session, owner.knowledge_base_id, keep):
         return False
-    return await hold_document(session, owner)
-
-
-async def hold_document(session: WriteSession, owner: Owner) -> bool:
     statement = select(Document.id).where(Document.id == owner.document_id, Document.execution_id == owner.execution_id)
     return await session.scalar(statement.with_for_update()) is not None
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from services.knowledge_base import locks
 from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.errors import DocumentBusy, DocumentNotFound
 from services.knowledge_base.documents.fields import require_agents
@@ -95,7 +96,7 @@ async def _take_once(
         if view is None:
             raise DocumentNotFound("The document that was made with this Idempotency-Key is gone.")
         return view, True
-    if not await repository.hold_knowledge_base(session, knowledge_base_id):
+    if not await locks.hold_base(session, knowledge_base_id):
         raise KnowledgeBaseNotFound
     document = await _insert(session, caller, knowledge_base_id, url, content)
     if document is None:

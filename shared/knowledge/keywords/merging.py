@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.session import Database, Scope, WriteSession
 from shared.database.tables.keywords import KeywordBlock, KeywordDeletion, KeywordDocument, KeywordSegment
+from shared.database.tables.knowledge import KnowledgeBase
 from shared.knowledge.keywords.store import write_segment
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ async def _merge(session: WriteSession, scope: Scope, knowledge_base_id: UUID, d
     dead = await _dead(session, ids)
     read = [await _read(session, segment_id) for segment_id in ids]
     made = await asyncio.to_thread(_made, read, [dead.get(segment_id, []) for segment_id in ids])
-    # Only now: nobody who deletes a document waits for more than the writing.
+    # Only now: nobody who deletes a document waits for more than the writing. The knowledge base first, as everywhere.
+    base = select(KnowledgeBase.id).where(KnowledgeBase.id == knowledge_base_id)
+    if await session.scalar(base.with_for_update(read=True, key_share=True)) is None:
+        return False
     living = await _hold(session, ids)
     if living is None:
         return False

@@ -13,6 +13,7 @@ from services.knowledge_base.ingestion import texts
 from services.knowledge_base.ingestion.chunk import Chunk, ChunkPolicy, chunks
 from services.knowledge_base.ingestion.stages.reading import whole_documents
 from services.knowledge_base.ingestion.stages.work import GONE, Work
+from services.knowledge_base.locks import Keep
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document, KnowledgeBase
 from shared.kit.json import Json, JsonObject
@@ -43,7 +44,7 @@ async def _cut(work: Work, made: Iterator[Chunk]) -> Json:
         await rows.delete_revision(session, work.owner)  # what a run that was killed has made, maybe by other settings
         return {}
 
-    if await work.write(start_anew) == GONE:
+    if await work.write(start_anew, Keep.INDEX) == GONE:
         return GONE
     while batch := await asyncio.to_thread(_take, made):
         if await work.write(partial(_add, work=work, batch=batch)) == GONE:

@@ -15,6 +15,7 @@ from services.knowledge_base.ingestion import chunks, repository, texts
 from services.knowledge_base.ingestion.extract.model import DocumentFormat
 from services.knowledge_base.ingestion.stages.vectors import MOVED, embed, put_into_index
 from services.knowledge_base.ingestion.stages.work import GONE, Work, patiently
+from services.knowledge_base.locks import Keep
 from shared.database.session import WriteSession
 from shared.kit.json import Json, JsonObject
 from shared.knowledge import keywords
@@ -23,7 +24,7 @@ from shared.knowledge.errors import VectorStoreUnavailable
 
 async def publish(work: Work, target: Target) -> Json:
     """Should the knowledge base have got another index meanwhile, the document is put into that one first."""
-    while (output := await work.write(partial(_flip, work=work, target=target))) == MOVED:
+    while (output := await work.write(partial(_flip, work=work, target=target), Keep.INDEX)) == MOVED:
         async with work.context.database.read(work.scope) as session:
             found = await indexes.get_active(session, work.owner.knowledge_base_id)
         if found is None:
@@ -37,7 +38,7 @@ async def publish(work: Work, target: Target) -> Json:
 
 async def _flip(session: WriteSession, work: Work, target: Target) -> Json:
     owner = work.owner
-    if await indexes.get_active(session, owner.knowledge_base_id, lock=True) != target:
+    if await indexes.get_active(session, owner.knowledge_base_id) != target:
         return MOVED
     total, embedded = await chunks.count_chunks(session, owner, target.index_id)
     if embedded != total:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from services.knowledge_base.ingestion import repository
 from services.knowledge_base.ingestion.owner import Owner
+from services.knowledge_base.locks import Keep
 from shared.database.session import Scope, WriteSession
 from shared.executions.jobs import JobContext, JobFailed
 from shared.kit.json import Json, JsonObject
@@ -38,9 +39,10 @@ class Work:
             await repository.set_document(session, self.owner, progress=progress(stage, done, total), **values)
         return True
 
-    async def write(self, write: Callable[[WriteSession], Awaitable[Json]]) -> Json:
+    async def write(self, write: Callable[[WriteSession], Awaitable[Json]], keep: Keep = Keep.THERE) -> Json:
+        """In one transaction with the document locked."""
         async with self.context.database.write(self.scope) as session:
-            if not await repository.hold(session, self.owner):
+            if not await repository.hold(session, self.owner, keep):
                 return GONE
             return await write(session)
 
