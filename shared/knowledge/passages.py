@@ -14,7 +14,7 @@ from sqlalchemy import and_, func, select
 from shared.database.session import ReadSession
 from shared.database.tables.knowledge import Chunk, Document, DocumentText
 from shared.knowledge.allowed import condition
-from shared.knowledge.keywords.analysis import analyzer, contains
+from shared.knowledge.keywords.analysis import analyzer, in_a_row
 from shared.knowledge.keywords.finder import phrases
 from shared.knowledge.request import FoundPassage, SameText, SearchRequest, Span
 
@@ -101,15 +101,20 @@ async def read(session: ReadSession, request: SearchRequest, chunk_ids: Sequence
 
 
 def with_phrases(rows: Sequence[Row], query: str, languages: Mapping[UUID, str]) -> list[Row]:
-    """Those that have what the question has in quotation marks, word for word."""
+    """Those that have what the question has in quotation marks, word for word. May take long: for a thread."""
     required = phrases(query)
     if not required:
         return list(rows)
+    wanted = {
+        language: {in_a_row(words) for one in required if (words := analyzer(language).plain(one))}
+        for language in set(languages.values())
+    }
 
     def has_all(row: Row) -> bool:
-        words = analyzer(languages[row.knowledge_base_id])
-        there = words.plain(" ".join((*row.headings, row.table_header or "", row.text)))
-        return all(contains(there, phrase) for one in required if (phrase := words.plain(one)))
+        language = languages[row.knowledge_base_id]
+        words = analyzer(language).plain(" ".join((*row.headings, row.table_header or "", row.text)))
+        there = in_a_row(words)
+        return all(phrase in there for phrase in wanted[language])
 
     return [row for row in rows if has_all(row)]
 

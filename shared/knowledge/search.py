@@ -56,6 +56,8 @@ log = get_logger(__name__)
 _DEPTH = 4
 _LEAST = 40
 _WIDER = 4
+# What is not found among so many is not looked for any further: a question may be made to fit nothing.
+_DEEPEST = 15_000
 # What a reranker gets to see.
 _RERANKED = 30
 
@@ -158,10 +160,10 @@ class KnowledgeSearch:
         limit = max(_LEAST, request.top_k * _DEPTH)
         while True:
             candidates = await self._candidates(plan, limit)
-            found = await self._read(plan, candidates)
+            found = await self._read(plan, candidates, last=limit >= _DEEPEST)
             if found is not None:
                 return SearchResult(found, request.mode, plan.usage)
-            limit *= _WIDER
+            limit = min(limit * _WIDER, _DEEPEST)
 
     async def _plan(self, scope: Scope, request: SearchRequest) -> _Plan:
         async with _snapshot(self._database, scope) as session:
@@ -215,16 +217,16 @@ class KnowledgeSearch:
         hits = sorted((hit for one, _ in found for hit in one), key=lambda hit: (-hit[1], hit[0]))
         return hits, all(exhausted for _, exhausted in found)
 
-    async def _read(self, plan: _Plan, candidates: _Candidates) -> list[FoundPassage] | None:
-        """None if these are too few, and there are more."""
+    async def _read(self, plan: _Plan, candidates: _Candidates, *, last: bool) -> list[FoundPassage] | None:
+        """None if these are too few, and there are more to be looked at."""
         request, scores = plan.request, candidates.scores
         good = [one for one in candidates.ranked if scores[one] >= request.min_score]
-        exhausted = candidates.exhausted or len(good) < len(scores)  # the rest is worse than asked for
+        exhausted = last or candidates.exhausted or len(good) < len(scores)  # the rest is worse than asked for
         async with self._database.read(plan.scope) as session:
             rows = await passages.read(session, request, good)
             if request.mode is not SearchMode.VECTOR:
-                rows = passages.with_phrases(rows, request.query, plan.languages)
-            groups = passages.assemble(rows, scores, request.top_k)
+                rows = await asyncio.to_thread(passages.with_phrases, rows, request.query, plan.languages)
+            groups = await asyncio.to_thread(passages.assemble, rows, scores, request.top_k)
             if len(groups) < request.top_k and not exhausted:
                 return None
             return await passages.complete(session, groups, request.query, plan.languages)

@@ -229,9 +229,11 @@ def _without_accent(character: str) -> str:
     )
 
 
+def in_a_row(words: Sequence[str]) -> str:
+    """As one text in which that of a phrase is found if its words stand there one after the other."""
+    return "".join(("\n", *(f"{word}\n" for word in words)))
+
+
 def contains(words: Sequence[str], phrase: Sequence[str]) -> bool:
     """Whether the phrase's words stand there one after the other."""
-    first, length = phrase[0], len(phrase)
-    return any(
-        words[n] == first and list(words[n : n + length]) == list(phrase) for n in range(len(words) - length + 1)
-    )
+    return in_a_row(phrase) in in_a_row(words)

@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Kept in memory, of all tenants together: what is known of chunks (24 bytes each), and postings (3 bytes each).
 _SEGMENT_BYTES = 32_000_000
 _POSTING_BYTES = 96_000_000
+
+# Of a question: each is looked for in each segment, and no question has so many words that it would be missed.
+_MOST_TERMS = 1000
 
 _QUOTED = re.compile('["“”„«»]([^"“”„«»]{1,500})["“”„«»]')
 
@@ -172,7 +175,7 @@ def _ask(language: str, query: str) -> _Asked:
     words = analyzer(language)
     terms = {term.encode(errors="replace"): times for term, times in words.ask(query).items()}
     required = {term.encode(errors="replace") for phrase in phrases(query) for term in words.ask(phrase)}
-    return _Asked(terms, sorted(required))
+    return _Asked(dict(islice(terms.items(), _MOST_TERMS)), sorted(required)[:_MOST_TERMS])
 
 
 def _score(
