@@ -1,8 +1,12 @@
 """Passages as a prompt shows them: numbered and with their source, so that they can be cited."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from services.orchestration.engine.ports import Passage
+
+# What a citation looks like.
+_MARK = re.compile(r"\[(\d{1,6}(?:\s*[,;]\s*\d{1,6})*)\]")
 
 
 def numbered(found: Sequence[Passage]) -> str:
@@ -10,7 +14,12 @@ def numbered(found: Sequence[Passage]) -> str:
 
 
 def written(found: Iterable[tuple[int, Passage]]) -> str:
-    return "\n\n".join(f"[{number}] {source_of(passage)}\n{passage.text}" for number, passage in found)
+    """Numbers in brackets are ours alone: a document's own, whether it counts its references or pretends to be another
+    passage, stand in round ones."""
+    return "\n\n".join(
+        f"[{number}] {_unmarked(' '.join(source_of(passage).split()))}\n{_unmarked(passage.text)}"
+        for number, passage in found
+    )
 
 
 def source_of(passage: Passage) -> str:
@@ -23,3 +32,7 @@ def source_of(passage: Passage) -> str:
     elif passage.headings:
         names.append(passage.headings[-1])
     return ", ".join(names)
+
+
+def _unmarked(text: str) -> str:
+    return _MARK.sub(r"(\1)", text)
