@@ -47,7 +47,10 @@ class NothingToRetry(Conflict):
 
 class NotAGraph(Conflict):
     code = "execution_has_no_graph"
-    message = "This kind of execution runs no graph, so it cannot be run again from its record."
+    message = (
+        "This kind of execution cannot be run again from its record: have the document processed again, or start the"
+        " evaluation anew."
+    )
 
 
 @dataclass(frozen=True, slots=True)

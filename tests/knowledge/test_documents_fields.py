@@ -211,13 +211,15 @@ async def test_many_at_once_each_with_a_result(library: Library, other: Library,
     assert await bulk("delete", second, stranger) == [("done", None), gone]
     assert set(await library.documents(base)) == {"first"}
     assert (await other.document(stranger))["tags"] == []
-    for wrong in (
-        {"action": "tag", "document_ids": [first]},
-        {"action": "delete", "document_ids": [first], "tags": ["x"]},
-        {"action": "delete", "document_ids": []},
-        {"action": "drop", "document_ids": [first]},
+    for wrong, field in (
+        ({"action": "tag", "document_ids": [first]}, "tags"),
+        ({"action": "delete", "document_ids": [first], "tags": ["x"]}, "tags"),
+        ({"action": "delete", "document_ids": []}, "document_ids"),
+        ({"action": "drop", "document_ids": [first]}, "action"),
     ):
-        assert (await library.http.post(url, json=wrong)).status_code == 422, wrong
+        refused = await library.http.post(url, json=wrong)
+        assert refused.status_code == 422, wrong
+        assert [detail["field"] for detail in refused.json()["error"]["details"]] == [field]
     viewer = await Library.of(platform, await platform.join(library.account, "viewer"))
     body = {"action": "delete", "document_ids": [first]}
     assert (await viewer.http.post(url, json=body)).status_code == 403

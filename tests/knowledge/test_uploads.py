@@ -128,6 +128,46 @@ async def test_malformed_bodies_are_refused(
     assert answer.json()["error"]["correlation_id"]
 
 
+@pytest.mark.parametrize(
+    ("rest", "code", "says"),
+    [
+        (part(name="tags", filename=None, content=b"late") + END, "upload_malformed", "tags comes after a file"),
+        (part(name="other") + END, "upload_malformed", "other is not a known field"),
+        (part(filename="b.txt"), "upload_malformed", "broke off"),
+        (b"".join(part(filename=f"{n}.txt", content=b"") for n in range(3)) + END, "too_many_files", "3 files"),
+    ],
+)
+async def test_what_was_taken_is_told_also_when_the_rest_cannot_be(
+    library: Library, small: httpx.AsyncClient, rest: bytes, code: str, says: str
+) -> None:
+    base = await library.base()
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        begin = f"--{BOUNDARY}\r\n".encode()  # what shows that the part before has ended
+        yield part(filename="a.txt", content=b"first") + begin
+        yield rest.removeprefix(begin)
+
+    answer = await post(small, base, in_pieces())
+    assert answer.status_code == 202, answer.text
+    items = answer.json()["items"]
+    assert {item["name"] for item in items if item["status"] == "accepted"} == set(await library.documents(base))
+    assert items[0]["name"] == "a.txt"
+    assert (items[-1]["name"], items[-1]["status"], items[-1]["error"]["code"]) == ("", "refused", code)
+    assert says in items[-1]["error"]["message"]
+
+
+async def test_a_limit_of_few_bytes_is_told_as_it_is(small: httpx.AsyncClient, library: Library) -> None:
+    document = await library.add(await library.base(), "Known")
+    body = part(name="file", content=b"x" * 1001) + END
+    answer = await small.put(f"/api/v1/documents/{document}/content", content=body, headers=KIND)
+    (detail,) = answer.json()["error"]["details"]
+    assert (answer.status_code, detail["field"], detail["message"]) == (
+        413,
+        "file",
+        "a.txt: The file is larger than 1,000 bytes.",
+    )
+
+
 async def test_nothing_is_read_for_a_knowledge_base_that_is_not_there(library: Library) -> None:
     taken = 0
 

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from services.knowledge_base.documents.errors import NotMultipart, TooManyFiles, UploadMalformed
 from services.knowledge_base.ingestion.extract.model import DocumentFormat, ExtractionCode, ExtractionError
 from services.knowledge_base.ingestion.extract.sniff import check_head
+from services.knowledge_base.limits.service import readable
 from shared.web.errors import ErrorDetail
 
 _IN_MEMORY = 1024 * 1024
@@ -58,7 +59,7 @@ class ReceivedFile:
         if self.refusal is not None:
             return
         if self.size > max_bytes:
-            message = f"The file is larger than {max_bytes / 1_000_000:,.0f} MB."
+            message = f"The file is larger than {readable(max_bytes)}."
             self._refuse(ExtractionError(ExtractionCode.TOO_LARGE, message))
             return
         self.content.write(data)
@@ -197,7 +198,8 @@ class _Reader:
     def _file_begins(self, filename: bytes) -> None:
         self._count += 1
         if self._count > self._form.max_files:
-            raise TooManyFiles(f"At most {self._form.max_files} files can be uploaded at once.")
+            most = "one file" if self._form.max_files == 1 else f"{self._form.max_files} files"
+            raise TooManyFiles(f"At most {most} can be uploaded at once.")
         self._current = ReceivedFile(clean_name(filename.decode("utf-8", "replace")))
 
     def _content(self, data: bytes, start: int, end: int) -> None:

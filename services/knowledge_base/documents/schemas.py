@@ -1,9 +1,9 @@
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
 from services.knowledge_base.bases.schemas import ChunkOverlap, ChunkSize
 from shared.web.schemas import Name, RequestModel, ResponseModel, Timestamp, Verbatim
@@ -168,7 +168,8 @@ class UploadResult(ResponseModel):
 
 
 class UploadOut(ResponseModel):
-    """One result per file, in the order they were sent."""
+    """One result per file, in the order they were sent. Where the rest of the body cannot be taken, a last one that
+    has no name says why."""
 
     items: list[UploadResult]
 
@@ -214,14 +215,15 @@ class BulkAction(StrEnum):
 class BulkRequest(RequestModel):
     action: BulkAction
     document_ids: Annotated[list[UUID], Field(min_length=1, max_length=200), AfterValidator(_each_once)]
-    tags: Tags = Field(default=[], description="For `tag` and `untag`.")
+    tags: Tags = Field(default=[], description="For `tag` and `untag`.", validate_default=True)
 
-    @model_validator(mode="after")
-    def _tags_fit(self) -> Self:
-        tags_wanted = self.action in (BulkAction.TAG, BulkAction.UNTAG)
-        if tags_wanted != bool(self.tags):
-            raise ValueError("tags are given with the actions tag and untag, and with no other")
-        return self
+    @field_validator("tags")
+    @classmethod
+    def _fit_the_action(cls, tags: list[str], others: ValidationInfo) -> list[str]:
+        action = others.data.get("action")  # not there if it is wrong itself
+        if action is not None and (action in (BulkAction.TAG, BulkAction.UNTAG)) != bool(tags):
+            raise ValueError("are given with the actions tag and untag, and with no other")
+        return tags
 
 
 class BulkStatus(StrEnum):

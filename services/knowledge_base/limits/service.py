@@ -100,8 +100,8 @@ def _require(limits: Limits, documents: int, stored: int, *, adds_documents: boo
     if adds_documents and documents > limits.max_documents:
         raise KnowledgeLimitReached(f"No more than {limits.max_documents:,} documents may be kept.")
     if stored > limits.max_bytes:
-        raise KnowledgeLimitReached(f"No more than {_readable(limits.max_bytes)} of documents may be kept.")
+        raise KnowledgeLimitReached(f"No more than {readable(limits.max_bytes)} of documents may be kept.")
 
 
-def _readable(size: int) -> str:
+def readable(size: int) -> str:
     return f"{size:,} bytes" if size < _MEGABYTE else f"{size / _MEGABYTE:,.0f} MB"

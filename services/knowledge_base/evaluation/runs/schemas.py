@@ -2,7 +2,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from services.knowledge_base.evaluation.questions.schemas import ExpectedOut
 from shared.executions.schemas import Failure
@@ -13,6 +13,13 @@ from shared.workflow.states import ExecutionStatus
 
 def _each_once(modes: list[SearchMode]) -> list[SearchMode]:
     return list(dict.fromkeys(modes))
+
+
+def _whole(value: object) -> object:
+    return round(value) if isinstance(value, float) else value
+
+
+Milliseconds = Annotated[int, BeforeValidator(_whole)]
 
 
 class RunRequest(RequestModel):
@@ -36,12 +43,12 @@ class ModeMetrics(ResponseModel):
     ndcg_10: float | None
     recall: float | None
     mrr: float | None
-    latency_p50_ms: float | None
-    latency_p95_ms: float | None
+    latency_p50_ms: Milliseconds | None
+    latency_p95_ms: Milliseconds | None
 
 
 class RunOut(ResponseModel):
-    """`measured` of `total` questions, each in each mode, are done. `metrics` are there when all are."""
+    """`measured` of `total` searches are done: each question in each mode. `metrics` are there when all are."""
 
     id: UUID
     set_id: UUID
@@ -71,8 +78,8 @@ class ModeChange(ResponseModel):
     ndcg_10: float | None
     recall: float | None
     mrr: float | None
-    latency_p50_ms: float | None
-    latency_p95_ms: float | None
+    latency_p50_ms: Milliseconds | None
+    latency_p95_ms: Milliseconds | None
 
 
 class QuestionChange(ResponseModel):
@@ -139,5 +146,5 @@ class ResultOut(ResponseModel):
     recall: float | None
     reciprocal_rank: float | None
     rank: int | None
-    latency_ms: float | None
+    latency_ms: Milliseconds | None
     error: Failure | None

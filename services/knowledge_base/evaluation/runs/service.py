@@ -171,9 +171,13 @@ async def _compare(session: ReadSession, run: EvaluationRun, other: EvaluationRu
     )
 
 
+def _rounded(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else round(milliseconds)
+
+
 def _mode_change(mode: str, common: Common, run: EvaluationRun, other: EvaluationRun) -> ModeChange:
     these, those = (run.metrics or {}).get(mode, {}), (other.metrics or {}).get(mode, {})
-    latencies = {name: _difference(these.get(name), those.get(name)) for name in _LATENCIES}
+    latencies = {name: _rounded(_difference(these.get(name), those.get(name))) for name in _LATENCIES}
     return ModeChange(
         mode=SearchMode(mode),
         questions=common.questions,
@@ -238,6 +242,6 @@ def _result(row: EvaluationResult, there: set[UUID]) -> ResultOut:
         recall=row.recall,
         reciprocal_rank=row.reciprocal_rank,
         rank=row.rank,
-        latency_ms=row.latency_ms,
+        latency_ms=_rounded(row.latency_ms),
         error=None if row.error is None else Failure.model_validate(row.error),
     )
