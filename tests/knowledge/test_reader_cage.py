@@ -177,6 +177,13 @@ async def test_a_reader_that_lies_is_not_believed() -> None:
         assert caught.value.code is ExtractionCode.DAMAGED, lie
 
 
+async def test_a_reader_that_boasts_is_cut_short() -> None:
+    """A title stands in every chunk below it."""
+    boast = _DOCUMENT % f'"headings":[[1,"{"x" * 100_000}",0]],"parts":[["{"y" * 100_000}",0]]'
+    found = await Extractor(child="tests.knowledge.lying_child").extract(boast.encode(), "a.txt")
+    assert (len(found.headings[0].title), len(found.parts[0].name)) == (1000, 1000)
+
+
 _DOCUMENT = '{"document":{"format":"text","text":"abc",%s}}'
 LIES = (
     "",

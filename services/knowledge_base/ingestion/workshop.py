@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,7 +29,9 @@ def _of_this_process() -> Path:
     """Made when first needed; what dead processes left is cleared then."""
     shelter = Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}"
     shelter.mkdir(mode=0o700, exist_ok=True)
-    if shelter.stat().st_uid != os.getuid():  # somebody was there first, and would read along
+    found = shelter.lstat()
+    # Somebody was there first, and would read along, or have us clear what is elsewhere.
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         shelter = Path(tempfile.mkdtemp(prefix=_NAME))
     with open(shelter / _LOCK, "wb") as door:
         fcntl.flock(door, fcntl.LOCK_EX)  # one after the other

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -101,7 +102,7 @@ async def set_status(session: WriteSession, set_id: UUID, ids: Sequence[UUID], s
 async def import_questions(session: WriteSession, caller: Principal, set_id: UUID, request: ImportRequest) -> ImportOut:
     """All or nothing."""
     found = await _lock(session, set_id)
-    parsed = importing.parse(request)
+    parsed = await asyncio.to_thread(importing.parse, request)
     known = await find_documents(
         session, found.knowledge_base_ids, {name for question in parsed.questions for name in question.expected}
     )
