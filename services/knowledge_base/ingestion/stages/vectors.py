@@ -18,21 +18,19 @@ _INDEXED_AT_ONCE = 1000
 
 
 async def embed(work: Work, target: Target) -> Json:
-    async with work.context.database.read(work.scope) as session:
-        _, known = await chunks.count_chunks(session, work.owner, target.index_id)
-    if (started := await work.write(partial(_copy, work=work, target=target))) != {}:
-        return started
-    async with work.context.database.read(work.scope) as session:
-        total, done = await chunks.count_chunks(session, work.owner, target.index_id)
+    begun = await work.write(partial(_begin, work=work, target=target))
+    if begun in (GONE, MOVED):
+        return begun
+    assert isinstance(begun, dict), "it has counted them"
+    total, known, done = begun["total"], begun["known"], begun["done"]
     there_before = done
     last = -1
-    if not await work.report("embed", done, total):
-        return GONE
-    while True:
+    work.context.progress("embed", done, total)
+    while done < total:
         async with work.context.database.read(work.scope) as session:
             batch = await chunks.get_unembedded(session, work.owner, target.index_id, last, _EMBEDDED_AT_ONCE)
         if not batch:
-            return {"embedded": done - there_before, "there_before": known, "copied": there_before - known}
+            break
         last = batch[-1].ordinal
         vectors = await work.context.embed(target.model_id, [one.text for one in batch])
         packed = {one.chunk_id: pack(vector) for one, vector in zip(batch, vectors, strict=True)}
@@ -41,13 +39,17 @@ async def embed(work: Work, target: Target) -> Json:
         keep = partial(_keep, work=work, target=target, vectors=packed, done=done, total=total)
         if (kept := await work.write(keep)) != {}:
             return kept
+    return {"embedded": done - there_before, "there_before": known, "copied": there_before - known}
 
 
-async def _copy(session: WriteSession, work: Work, target: Target) -> Json:
+async def _begin(session: WriteSession, work: Work, target: Target) -> Json:
     if not await indexes.hold_index(session, target.index_id):
         return MOVED
+    total, known = await chunks.count_chunks(session, work.owner, target.index_id)
     await chunks.copy_vectors(session, work.owner, target.index_id)
-    return {}
+    total, done = await chunks.count_chunks(session, work.owner, target.index_id)
+    await repository.set_document(session, work.owner, progress=progress("embed", done, total))
+    return {"total": total, "known": known, "done": done}
 
 
 async def _keep(
