@@ -27,7 +27,7 @@ from benchmarks.report import Figure
 from benchmarks.stack import measured_stack
 from services.knowledge_base.ingestion.extract.model import DocumentFormat, ExtractionCode
 from tests.fakes.model_server import FakeModelServer
-from tests.support.product import Client, Product
+from tests.support.product import Client
 
 FOLDER = "QUARTERDECK_DOCUMENTS"
 _AT_ONCE = 4
@@ -89,7 +89,9 @@ async def outcomes(folder: Path) -> list[Outcome]:
 
             async def one(path: Path) -> list[Outcome]:
                 async with turns:
-                    return await _File(measured.product, client, base, folder, path).outcomes()
+                    outcomes = await _File(client, base, folder, path).outcomes()
+                print(f"  {outcomes[0].file}: {outcomes[0].reason or outcomes[0].status}", flush=True)
+                return outcomes
 
             found = await asyncio.gather(*(one(path) for path in sorted(_files(folder))))
     flat = [outcome for outcomes in found for outcome in outcomes]
@@ -106,7 +108,6 @@ def _files(folder: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _File:
-    product: Product
     client: Client
     base: str
     folder: Path
