@@ -1,15 +1,16 @@
 """Finding passages: by meaning, by words, or by both; their text under the tenant's own session."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import UUID as PgUuid
 
 from shared.database.session import Database, ReadSession, Scope
-from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
+from shared.database.tables.knowledge import Chunk, KnowledgeBase, KnowledgeIndex
 from shared.kit.logging import get_logger
 from shared.knowledge import passages
 from shared.knowledge.allowed import Allowed, allowed
@@ -58,6 +59,7 @@ _LEAST = 40
 _WIDER = 4
 # What is not found among so many is not looked for any further: a question may be made to fit nothing.
 _DEEPEST = 15_000
+_LOOKS = 4
 # What a reranker gets to see.
 _RERANKED = 30
 
@@ -156,16 +158,37 @@ class KnowledgeSearch:
         return await self._reranker.find(scope, request.rerank_model_id)
 
     async def _search(self, scope: Scope, request: SearchRequest) -> SearchResult:
-        plan = await self._plan(scope, request)
-        limit = max(_LEAST, request.top_k * _DEPTH)
+        """Again where something was changed while it was looked for: what can be found is found at every moment."""
+        vectors: dict[UUID | None, Sequence[float]] = {}
+        usage, known, looks = Usage(), set[UUID](), 0
+        while True:
+            plan = await self._plan(scope, request, vectors)
+            usage += plan.usage
+            found, candidates = await self._look(plan)
+            gone = await self._gone(plan, candidates)
+            looks += 1
+            if gone <= known or looks == _LOOKS:  # of what is deleted, vectors may stay for a while
+                return SearchResult(found, request.mode, usage)
+            known |= gone
+
+    async def _look(self, plan: _Plan) -> tuple[list[FoundPassage], _Candidates]:
+        limit = max(_LEAST, plan.request.top_k * _DEPTH)
         while True:
             candidates = await self._candidates(plan, limit)
             found = await self._read(plan, candidates, last=limit >= _DEEPEST)
             if found is not None:
-                return SearchResult(found, request.mode, plan.usage)
+                return found, candidates
             limit = min(limit * _WIDER, _DEEPEST)
 
-    async def _plan(self, scope: Scope, request: SearchRequest) -> _Plan:
+    async def _gone(self, plan: _Plan, candidates: _Candidates) -> set[UUID]:
+        """Chunks that were replaced or deleted since they were named, and indexes that answer no more."""
+        named = bindparam("named", list(candidates.scores), type_=ARRAY(PgUuid(as_uuid=True)))
+        async with self._database.read(plan.scope) as session:
+            indexes = {base.index_id for base in await _bases(session, plan.request.knowledge_base_ids)}
+            there = set(await session.scalars(select(Chunk.id).where(Chunk.id == any_(named))))
+        return (candidates.scores.keys() - there) | ({base.index_id for base in plan.bases} - indexes)
+
+    async def _plan(self, scope: Scope, request: SearchRequest, vectors: dict[UUID | None, Sequence[float]]) -> _Plan:
         async with _snapshot(self._database, scope) as session:
             bases = await _bases(session, request.knowledge_base_ids)
             may = await allowed(session, request.knowledge_base_ids, request.filters)
@@ -174,18 +197,22 @@ class KnowledgeSearch:
             else:
                 only = None if may is None else may.documents
                 matches = await self._finder.find(session, request.knowledge_base_ids, request.query, only)
-        asked, usage = ([], Usage()) if request.mode is SearchMode.KEYWORD else await self._ask(scope, request, bases)
+        if request.mode is SearchMode.KEYWORD:
+            return _Plan(scope, request, bases, may, [], matches, Usage())
+        usage = await self._embed(scope, request.query, {base.model_id for base in bases} - vectors.keys(), vectors)
+        asked = [Asked(base.id, base.index_id, vectors[base.model_id]) for base in bases]
         return _Plan(scope, request, bases, may, asked, matches, usage)
 
-    async def _ask(self, scope: Scope, request: SearchRequest, bases: Sequence[_Base]) -> tuple[list[Asked], Usage]:
-        vectors: dict[UUID | None, Sequence[float]] = {}
+    async def _embed(
+        self, scope: Scope, query: str, model_ids: Set[UUID | None], vectors: dict[UUID | None, Sequence[float]]
+    ) -> Usage:
         usage = Usage()
-        for model_id in dict.fromkeys(base.model_id for base in bases):
+        for model_id in model_ids:
             embedder = await self._embedders.of(scope, model_id)
-            embedded = await embedder.embed([request.query])
+            embedded = await embedder.embed([query])
             [vectors[model_id]] = embedded.vectors
             usage += embedded.usage
-        return [Asked(base.id, base.index_id, vectors[base.model_id]) for base in bases], usage
+        return usage
 
     async def _candidates(self, plan: _Plan, limit: int) -> _Candidates:
         match plan.request.mode, plan.matches:
