@@ -170,7 +170,7 @@ async def test_bodies_that_are_no_forms_are_refused(library: Library, kind: str,
     base = await library.base()
     answer = await asyncio.wait_for(
         library.http.post(
-            f"/api/v1/knowledge-bases/{base}/documents", content=body, headers={"Content-Type": kind.encode("latin-1")}
+            f"/api/v1/knowledge-bases/{base}/documents", content=body, headers={b"Content-Type": kind.encode("latin-1")}
         ),
         30,
     )
