@@ -101,13 +101,13 @@ class Library:
         rows = await self.sql("SELECT id FROM chunks WHERE document_id = :document ORDER BY ordinal", document=document)
         return [row.id for row in rows]
 
-    async def settled(self) -> None:
+    async def settled(self, within: float = PATIENCE) -> None:
         """Nothing of this tenant is queued or running, and nothing waits to be purged."""
         open_ = (
             "SELECT (SELECT count(*) FROM executions WHERE status IN ('queued', 'running'))"
             " + (SELECT count(*) FROM knowledge_purges)"
         )
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(within):
             while (await self.sql(open_))[0][0]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
