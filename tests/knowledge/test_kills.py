@@ -20,13 +20,17 @@ from PIL import Image, ImageDraw, ImageFont
 from sqlalchemy import text
 
 from shared.knowledge.index import VectorIndex
+from shared.tasks.doorbell import WAKE_QUEUE
+from tests.executions.support import LedgerView, owner_connection
 from tests.knowledge import files
 from tests.knowledge.support import Library, Valve, working
+from tests.support.platform import Platform
 
 LEASE = 2.0
+FILES = 24
 # Some two hundred chunks of 32 tokens: four batches of embeddings.
 LONG = "\n\n".join(f"In chapter {n} sentence {n * 7} tells of the sea and of sails." for n in range(200))
-SMALL = {"chunk_size": 32, "chunk_overlap": 0}
+SMALL: dict[str, Any] = {"chunk_size": 32, "chunk_overlap": 0}
 
 
 @asynccontextmanager
@@ -94,17 +98,27 @@ async def assert_whole(library: Library, index: VectorIndex, base: str, *documen
     words = await library.sql("SELECT document_id, revision FROM keyword_documents")
     assert {tuple(row) for row in words} == {(row.document_id, row.revision) for row in rows}
     [[killed]] = await library.sql("SELECT count(*) FROM executions WHERE attempts > 0")
-    assert killed == 1
+    assert killed >= 1  # children of an archive may have been begun by the same worker
 
 
 async def progress(library: Library, document: str) -> tuple[str, int, int]:
-    found = (await library.document(document))["progress"] or {"stage": "", "done": 0, "total": 0}
+    found: dict[str, Any] = (await library.document(document))["progress"] or {"stage": "", "done": 0, "total": 0}
     return found["stage"], found["done"], found["total"]
 
 
 @pytest.fixture(autouse=True)
 def _prompt(embeddings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.knowledge_base.indexes.building.SEARCHES_END", timedelta(seconds=0.1))
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_left(platform: Platform) -> AsyncGenerator[None]:
+    """What a test that failed has left is no work of the next one's worker."""
+    yield
+    view = LedgerView(await owner_connection(platform))
+    await view.run("UPDATE executions SET status = 'cancelled' WHERE status IN ('queued', 'running')")
+    view.connection.terminate()
+    await platform.resources.redis.delete(WAKE_QUEUE)
 
 
 async def steps(library: Library, document: str) -> dict[str, Any]:
@@ -132,13 +146,14 @@ async def test_killed_while_reading(library: Library, chroma: Valve, index: Vect
     async with worker_process(library, chroma, tmp_path / "log") as process:
 
         async def reading() -> bool:
+            """The child that has the readers loaded has made a copy of itself for the document."""
             with contextlib.suppress(psutil.Error):  # a child ended meanwhile
-                return any("extract_child" in " ".join(child.cmdline()) for child in process.children())
+                return any("extract_child" in " ".join(one.cmdline()) and one.children() for one in process.children())
             return False
 
         children = await kill_when(process, reading)
-    assert children
-    async with asyncio.timeout(5):
+    assert len(children) > 1
+    async with asyncio.timeout(15):
         while any(psutil.pid_exists(child) for child in children):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -304,7 +319,7 @@ async def test_killed_while_an_archive_is_unpacked(
     base = await library.base()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as made:
-        for number in range(40):
+        for number in range(FILES):
             made.writestr(f"folder/{number}.txt", f"Pilot number {number} is called Marlow.")
     answer = await library.upload(base, ("pilots.zip", archive.getvalue()))
     document = answer.json()["items"][0]["document"]["id"]
@@ -312,15 +327,16 @@ async def test_killed_while_an_archive_is_unpacked(
 
         async def unpacking() -> bool:
             [[children]] = await library.sql("SELECT count(*) FROM documents WHERE parent_id = :id", id=document)
-            return 0 < children < 40
+            return 0 < children < FILES
 
         await kill_when(process, unpacking)
 
     async with working(library.platform.resources, LEASE):
         await library.settled()
     found = await library.sql("SELECT id, path, status FROM documents WHERE parent_id = :id", id=document)
-    assert sorted(row.path for row in found) == sorted(f"folder/{number}.txt" for number in range(40))
+    assert sorted(row.path for row in found) == sorted(f"folder/{number}.txt" for number in range(FILES))
     assert {row.status for row in found} == {"ready"}
+    await assert_whole(library, index, base, *(str(row.id) for row in found))
 
 
 async def test_killed_and_deleted_before_another_worker_comes(
