@@ -115,6 +115,8 @@ async def test_knowledge_search() -> None:
         "end": 11,
         "headings": [],
         "part": None,
+        "page_end": None,
+        "original_url": f"/api/v1/documents/{UUID(int=5)}/original#page=3",
     }
 
 

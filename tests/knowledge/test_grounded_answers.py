@@ -56,6 +56,7 @@ async def test_an_answer_names_the_passages_it_rests_on(ada: Client, provider: F
     (citation,) = output["citations"]
     assert (citation["number"], citation["document_name"], citation["knowledge_base_id"]) == (1, "ships.md", base)
     assert citation["headings"] == ["Sides"]
+    assert (await ada.http.get(citation["original_url"])).text == SIDES
     assert SIDES[citation["start"] : citation["end"]] == citation["text"]
     told = provider.journal()[-1]["body"]["messages"][-1]["content"]
     assert "[1] ships.md, Sides\n" in told

@@ -37,7 +37,7 @@ async def begin(
             "revision": revision,
             **({"refresh": True} if is_refresh else {}),
         },
-        inputs={},
+        inputs={"knowledge_base_id": str(document.knowledge_base_id), "document_id": str(document.id)},
         created_by=created_by,
         correlation_id=correlation_id(),
         idempotency_key=key,

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, computed_field, model_validator
 
+from shared.kit import links
 from shared.knowledge.search import SearchFilters, SearchMode, SearchRequest
 from shared.web.schemas import RequestModel, ResponseModel, Text
 
@@ -111,8 +112,7 @@ class PassageOut(ResponseModel):
     @computed_field
     @property
     def original_url(self) -> str:
-        page = f"#page={self.page}" if self.page else ""
-        return f"/api/v1/documents/{self.document_id}/original{page}"
+        return links.original(self.document_id, self.page)
 
 
 class SearchUsageOut(ResponseModel):

@@ -59,4 +59,5 @@ def _passage(found: FoundPassage) -> Passage:
         end=found.end,
         headings=tuple(found.headings),
         part=found.part,
+        page_end=found.page_end,
     )

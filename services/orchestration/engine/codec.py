@@ -22,6 +22,7 @@ from services.orchestration.engine.ports import (
     ToolCall,
     Usage,
 )
+from shared.kit import links
 from shared.kit.json import Json, JsonObject, dumps, loads
 
 
@@ -112,6 +113,8 @@ def passage(found: Passage) -> JsonObject:
         "end": found.end,
         "headings": list(found.headings),
         "part": found.part,
+        "page_end": found.page_end,
+        "original_url": links.original(found.document_id, found.page),
     }
 
 
@@ -142,6 +145,7 @@ def read_passages(stored: Any) -> list[Passage]:
             end=each["end"],
             headings=tuple(each.get("headings") or ()),
             part=each.get("part"),
+            page_end=each.get("page_end"),
         )
         for each in stored
     ]

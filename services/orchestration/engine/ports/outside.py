@@ -23,6 +23,7 @@ class Passage:
     end: int
     headings: tuple[str, ...] = ()
     part: str | None = None
+    page_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
