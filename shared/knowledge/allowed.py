@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy import ARRAY, ColumnElement, and_, any_, func, literal, or_, select, true
+from sqlalchemy.dialects.postgresql import UUID as PgUuid
+from sqlalchemy.orm import InstrumentedAttribute
 
 from shared.database.session import ReadSession
 from shared.database.tables.knowledge import Document
@@ -27,13 +29,18 @@ def condition(knowledge_base_ids: Sequence[UUID], filters: SearchFilters) -> Col
         Document.knowledge_base_id.in_(knowledge_base_ids),
         Document.revision.is_not(None),
         Document.tags.overlap(list(filters.tags)) if filters.tags else true(),
-        Document.id.in_(filters.document_ids) if filters.document_ids else true(),
+        among(Document.id, filters.document_ids) if filters.document_ids else true(),
         dated >= filters.dated_from if filters.dated_from else true(),
         dated <= filters.dated_to if filters.dated_to else true(),
         or_(func.cardinality(Document.agent_ids) == 0, Document.agent_ids.contains([filters.agent_id]))
         if filters.agent_id
         else true(),
     )
+
+
+def among(column: InstrumentedAttribute[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """One statement for however many: Postgres plans a list of another length anew."""
+    return column == any_(literal(list(ids), ARRAY(PgUuid(as_uuid=True))))
 
 
 async def allowed(session: ReadSession, knowledge_base_ids: Sequence[UUID], filters: SearchFilters) -> Allowed | None:

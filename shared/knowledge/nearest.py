@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, literal, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import ColumnElement, LargeBinary, and_, func, select
 
 from shared.database.session import Database, ReadSession, Scope
 from shared.database.tables.knowledge import Chunk, ChunkEmbedding, Document
-from shared.knowledge.allowed import Allowed, condition
+from shared.knowledge.allowed import Allowed, among, condition
 from shared.knowledge.index import VectorIndex
 from shared.knowledge.request import SearchFilters
 
@@ -22,7 +21,8 @@ _SPARE = 10
 _MARGIN = 1.5
 _AT_ONCE = 4_000
 
-_ID = 16
+# More is compared in a thread.
+_MUCH_BYTES = 500_000
 
 Hits = list[tuple[UUID, float]]
 
@@ -61,7 +61,7 @@ class Nearest:
         seen = 0
         async with self.database.read(self.scope) as session:
             for documents in await self._portions(session, asked):
-                found = await _compare(session, asked, Chunk.document_id.in_(documents))
+                found = await _compare(session, asked, among(Chunk.document_id, documents))
                 seen += len(found)
                 best = sorted(best + found, key=lambda hit: (-hit[1], hit[0]))[:limit]
         return best, seen <= limit
@@ -87,16 +87,16 @@ async def cosines(session: ReadSession, asked: Sequence[Asked], chunk_ids: Seque
     """Of chunks that were found otherwise. Those without a vector are left out."""
     found: dict[UUID, float] = {}
     for one in asked if chunk_ids else ():
-        found |= dict(await _compare(session, one, Chunk.id.in_(chunk_ids)))
+        found |= dict(await _compare(session, one, among(Chunk.id, chunk_ids)))
     return found
 
 
 async def _compare(session: ReadSession, asked: Asked, which: ColumnElement[bool]) -> Hits:
     """All in one row: many rows take longer to receive than to compare."""
-    ids = func.string_agg(func.uuid_send(Chunk.id), aggregate_order_by(literal(b""), Chunk.id))
-    vectors = func.string_agg(ChunkEmbedding.vector, aggregate_order_by(literal(b""), Chunk.id))
+    packed = func.string_agg(func.uuid_send(Chunk.id).op("||", return_type=LargeBinary())(ChunkEmbedding.vector), b"")
     statement = (
-        select(ids, vectors)
+        select(packed)
+        .select_from(Chunk)
         .join(ChunkEmbedding, ChunkEmbedding.chunk_id == Chunk.id)
         .join(Document, and_(Document.id == Chunk.document_id, Document.revision == Chunk.revision))
         .where(
@@ -106,13 +106,17 @@ async def _compare(session: ReadSession, asked: Asked, which: ColumnElement[bool
             func.length(ChunkEmbedding.vector) == 4 * len(asked.vector),
         )
     )
-    packed, matrix = (await session.execute(statement)).one()
-    return await asyncio.to_thread(_similarities, packed, matrix, asked.vector) if packed else []
+    found = await session.scalar(statement)
+    if not found:
+        return []
+    if len(found) > _MUCH_BYTES:
+        return await asyncio.to_thread(_similarities, found, asked.vector)
+    return _similarities(found, asked.vector)
 
 
-def _similarities(packed: bytes, matrix: bytes, vector: Sequence[float]) -> Hits:
+def _similarities(packed: bytes, vector: Sequence[float]) -> Hits:
     import numpy as np  # noqa: PLC0415 - few processes need it
 
-    rows = np.frombuffer(matrix, "<f4").reshape(-1, len(vector))
-    found = np.clip(rows @ np.array(vector, np.float32), 0, 1).tolist()
-    return [(UUID(bytes=packed[_ID * n : _ID * (n + 1)]), cosine) for n, cosine in enumerate(found)]
+    rows = np.frombuffer(packed, [("id", "V16"), ("vector", "<f4", len(vector))])
+    found = np.clip(rows["vector"] @ np.array(vector, np.float32), 0, 1).tolist()
+    return [(UUID(bytes=one), cosine) for one, cosine in zip(rows["id"].tolist(), found, strict=True)]

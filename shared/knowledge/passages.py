@@ -5,15 +5,16 @@ Postgres has the last word: what is gone, replaced, or not to be found by this s
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
+from sqlalchemy import text as sql
 
 from shared.database.session import ReadSession
 from shared.database.tables.knowledge import Chunk, Document, DocumentText
-from shared.knowledge.allowed import condition
+from shared.knowledge.allowed import among, condition
 from shared.knowledge.keywords.analysis import analyzer, in_a_row
 from shared.knowledge.keywords.finder import phrases
 from shared.knowledge.request import FoundPassage, SameText, SearchRequest, Span
@@ -23,6 +24,25 @@ _MOST_JOINED = 4
 _LEAST_SHARE = 0.6
 # What may lie between two chunks that are one passage.
 _WIDEST_GAP = 200
+
+
+# More is looked through for words of the question in a thread.
+_MUCH_TEXT = 20_000
+
+# A document, its revision, and from where to where in its text.
+_Gap = tuple[UUID, int, int, int]
+
+_GAPS = sql(
+    """
+    SELECT wanted.document_id, wanted.revision, wanted.start, wanted.till,
+        substr(document_texts.text, wanted.start + 1, wanted.till - wanted.start)
+    FROM unnest(
+        CAST(:documents AS uuid[]), CAST(:revisions AS int[]), CAST(:starts AS int[]), CAST(:ends AS int[])
+    ) AS wanted(document_id, revision, start, till)
+    JOIN document_texts
+        ON document_texts.document_id = wanted.document_id AND document_texts.revision = wanted.revision
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +74,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
     """Chunks that follow one another, and the first that was found of them, which is the best."""
 
     rows: list[Row]
@@ -94,7 +114,7 @@ async def read(session: ReadSession, request: SearchRequest, chunk_ids: Sequence
     statement = (
         select(*columns)
         .join(Document, and_(Document.id == Chunk.document_id, Document.revision == Chunk.revision))
-        .where(Chunk.id.in_(chunk_ids), condition(request.knowledge_base_ids, request.filters))
+        .where(among(Chunk.id, chunk_ids), condition(request.knowledge_base_ids, request.filters))
     )
     rows = {row[0]: Row(*row) for row in await session.execute(statement)}
     return [rows[chunk_id] for chunk_id in chunk_ids if chunk_id in rows]
@@ -119,57 +139,79 @@ def with_phrases(rows: Sequence[Row], query: str, languages: Mapping[UUID, str])
     return [row for row in rows if has_all(row)]
 
 
-def assemble(rows: Sequence[Row], scores: Mapping[UUID, float], limit: int) -> list[_Group]:
-    """The first passages out of chunks that come best first. What stands in several documents is shown once."""
-    groups: list[_Group] = []
-    seen: dict[str, _Group] = {}
-    for row in rows:
-        words = " ".join(row.text.split()).casefold()
-        if (same := seen.get(words)) is not None:
-            _note(same, row)
-            continue
-        touching = [group for group in groups if group.takes(row, scores[row.chunk_id])]
+class Assembly:
+    """The first passages out of chunks that come best first. What stands in several documents is shown once.
+
+    `full`: what comes later can change nothing.
+    """
+
+    def __init__(self, scores: Mapping[UUID, float], limit: int) -> None:
+        self._scores = scores
+        self._limit = limit
+        self._seen: dict[str, Group] = {}
+        self.groups: list[Group] = []
+        self.full = False
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if self.full:
+                return
+            words = " ".join(row.text.split()).casefold()
+            if (same := self._seen.get(words)) is not None:
+                _note(same, row)
+            else:
+                self._place(row, words)
+
+    def _place(self, row: Row, words: str) -> None:
+        score = self._scores[row.chunk_id]
+        touching = [group for group in self.groups if group.takes(row, score)]
         if touching:
             group = touching[0]
             group.take(row)
             if len(touching) == 2 and len(group.rows) + len(touching[1].rows) <= _MOST_JOINED:
-                _unite(group, touching[1])
-                groups.remove(touching[1])
-                seen |= {text: group for text, old in seen.items() if old is touching[1]}
-        elif len(groups) < limit:
-            group = _Group([row], row, scores[row.chunk_id])
-            groups.append(group)
+                self._unite(group, touching[1])
+        elif len(self.groups) < self._limit:
+            group = Group([row], row, score)
+            self.groups.append(group)
         else:
-            break
-        seen[words] = group
-    return groups
+            self.full = True
+            return
+        self._seen[words] = group
+
+    def _unite(self, group: Group, other: Group) -> None:
+        _unite(group, other)
+        self.groups.remove(other)
+        self._seen |= {text: group for text, old in self._seen.items() if old is other}
 
 
-def _unite(group: _Group, other: _Group) -> None:
+def assemble(rows: Sequence[Row], scores: Mapping[UUID, float], limit: int) -> list[Group]:
+    """Of rows that are all there are."""
+    assembly = Assembly(scores, limit)
+    assembly.add(rows)
+    return assembly.groups
+
+
+def _unite(group: Group, other: Group) -> None:
     group.rows = sorted(group.rows + other.rows, key=lambda row: row.ordinal)
     group.also_in += [
         same for same in other.also_in if same.document_id not in {one.document_id for one in group.also_in}
     ]
 
 
-def _note(group: _Group, row: Row) -> None:
+def _note(group: Group, row: Row) -> None:
     known = {group.rows[0].document_id, *(same.document_id for same in group.also_in)}
     if row.document_id not in known:
         group.also_in.append(SameText(row.knowledge_base_id, row.document_id, row.document_name, row.chunk_id))
 
 
 async def complete(
-    session: ReadSession, groups: Sequence[_Group], query: str, languages: Mapping[UUID, str]
+    session: ReadSession, groups: Sequence[Group], query: str, languages: Mapping[UUID, str]
 ) -> list[FoundPassage]:
     """With what stands between joined chunks, the last page, and the question's words in the text."""
     pages = await _pages(session, groups)
-    texts = [await _joined(session, group.rows) for group in groups]
-    spans = await asyncio.to_thread(
-        lambda: [
-            highlights(text, query, languages[group.rows[0].knowledge_base_id])
-            for group, text in zip(groups, texts, strict=True)
-        ]
-    )
+    gaps = await _gaps(session, groups)
+    texts = [_joined(group.rows, gaps) for group in groups]
+    spans = await _all_highlights(texts, [languages[group.rows[0].knowledge_base_id] for group in groups], query)
     passages: list[FoundPassage] = []
     for group, text, pointed_at in zip(groups, texts, spans, strict=True):
         first = group.rows[0]
@@ -197,40 +239,60 @@ async def complete(
     return passages
 
 
-def highlights(text: str, query: str, language: str) -> list[Span]:
-    """Where words of the question stand, in any of their forms."""
-    words = analyzer(language)
-    asked = words.ask(query).keys()
+async def _all_highlights(texts: Sequence[str], languages: Sequence[str], query: str) -> list[list[Span]]:
+    def find() -> list[list[Span]]:
+        asked = {language: analyzer(language).ask(query).keys() for language in set(languages)}
+        return [highlights(text, language, asked[language]) for text, language in zip(texts, languages, strict=True)]
+
+    much = len(query) + sum(map(len, texts)) > _MUCH_TEXT
+    return await asyncio.to_thread(find) if much else find()
+
+
+def highlights(text: str, language: str, asked: Set[str]) -> list[Span]:
+    """Where words of the question stand, in any of their forms. `asked` are its terms."""
     found: list[Span] = []
-    for word in words.words(text):
-        if asked.isdisjoint(word.terms):
-            continue
-        if found and found[-1].end >= word.start:
-            found[-1] = Span(found[-1].start, word.end)
+    for start, end in analyzer(language).places(text, asked):
+        if found and found[-1].end >= start:
+            found[-1] = Span(found[-1].start, end)
         else:
-            found.append(Span(word.start, word.end))
+            found.append(Span(start, end))
     return found
 
 
-async def _joined(session: ReadSession, rows: Sequence[Row]) -> str:
+def _joined(rows: Sequence[Row], gaps: Mapping[_Gap, str]) -> str:
     text, end = rows[0].text, rows[0].end
     for row in rows[1:]:
         if row.start > end:
-            text += await _between(session, row, end)
+            text += gaps.get(_gap(row, end), "")
             end = row.start
         text += row.text[end - row.start :]
         end = max(end, row.end)
     return text
 
 
-async def _between(session: ReadSession, row: Row, start: int) -> str:
-    statement = select(func.substr(DocumentText.text, start + 1, row.start - start)).where(
-        DocumentText.document_id == row.document_id, DocumentText.revision == row.revision
+def _gap(row: Row, start: int) -> _Gap:
+    return row.document_id, row.revision, start, row.start
+
+
+async def _gaps(session: ReadSession, groups: Sequence[Group]) -> dict[_Gap, str]:
+    """What stands between chunks of one passage."""
+    wanted: list[_Gap] = []
+    for group in groups:
+        end = group.rows[0].end
+        for row in group.rows[1:]:
+            if row.start > end:
+                wanted.append(_gap(row, end))
+            end = max(end, row.end)
+    if not wanted:
+        return {}
+    documents, revisions, starts, ends = zip(*wanted, strict=True)
+    found = await session.execute(
+        _GAPS, {"documents": documents, "revisions": revisions, "starts": starts, "ends": ends}
     )
-    return await session.scalar(statement) or ""
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in found}
 
 
-async def _pages(session: ReadSession, groups: Sequence[_Group]) -> dict[UUID, list[int]]:
+async def _pages(session: ReadSession, groups: Sequence[Group]) -> dict[UUID, list[int]]:
     """Where pages begin, of documents that have pages."""
     wanted = {(row.document_id, row.revision) for group in groups if (row := group.rows[0]).page is not None}
     found: dict[UUID, list[int]] = {document_id: [] for document_id, _ in wanted}

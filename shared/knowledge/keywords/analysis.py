@@ -10,7 +10,7 @@ import sys
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -55,15 +55,6 @@ _TURKISH = str.maketrans({"I": "\u0131", "İ": "i"})
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """Where it stands, and its terms."""
-
-    start: int
-    end: int
-    terms: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Analysed:
     """`length` is how many words it counts as; `asked` are the terms of it that a question has."""
 
@@ -100,24 +91,29 @@ class Analyzer:
         telling = [word for word in words if not word.stops] or words
         return Counter(term for word in telling for term in word.asked)
 
-    def words(self, text: str) -> Iterator[Word]:
+    def places(self, text: str, asked: Set[str]) -> Iterator[tuple[int, int]]:
+        """From where to where there are words with one of these terms."""
+        known = self._known.get
         for match in _words().finditer(text):
             word = match.group()
             if word.isascii() or not _UNSPACED_RUN.search(word):
-                yield Word(match.start(), match.end(), self._analyse(word).terms)
+                if not asked.isdisjoint((known(word) or self._analyse(word)).terms):
+                    yield match.span()
                 continue
             for run in re.finditer(f"{_UNSPACED_RUN.pattern}|[^{_UNSPACED}]+", word):
-                yield from self._within(match.start() + run.start(), run.group())
+                for start, end, terms in self._within(match.start() + run.start(), run.group()):
+                    if not asked.isdisjoint(terms):
+                        yield start, end
 
-    def _within(self, start: int, run: str) -> Iterator[Word]:
+    def _within(self, start: int, run: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
         """Each pair is a word in what has no spaces."""
         if not _UNSPACED_RUN.match(run):
-            yield Word(start, start + len(run), self._analyse(run).terms)
+            yield start, start + len(run), self._analyse(run).terms
             return
         if len(run) == 1:
-            yield Word(start, start + 1, (self._normal(run),))
+            yield start, start + 1, (self._normal(run),)
         for n in range(len(run) - 1):
-            yield Word(start + n, start + n + 2, (self._normal(run[n : n + 2]),))
+            yield start + n, start + n + 2, (self._normal(run[n : n + 2]),)
 
     def plain(self, text: str) -> list[str]:
         """Its words in one form, not stemmed, single characters where there are no spaces: to find phrases by."""
@@ -200,7 +196,7 @@ def _words() -> re.Pattern[str]:
     """Letters, digits and the marks that belong to them, joined by single signs. `\\w` alone breaks words of many
     scripts at their vowels."""
     marks = "".join(chr(n) for n in range(0x300, 0x10000) if unicodedata.category(chr(n)) in ("Mn", "Mc"))
-    part = rf"(?:[^\W_]|[{re.escape(marks)}\u200c\u200d])+"
+    part = rf"(?:[^\W_]++|[{re.escape(marks)}\u200c\u200d]++)++"
     return re.compile(rf"{part}(?:(?:[{_JOINERS}]|(?<=\d),(?=\d)){part})*")
 
 

@@ -3,11 +3,11 @@
 import asyncio
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Integer, column, func, select
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 # Kept in memory, of all tenants together: what is known of chunks (24 bytes each), and postings (3 bytes each).
 _SEGMENT_BYTES = 32_000_000
 _POSTING_BYTES = 96_000_000
+
+# Postings, and an eighth of the chunks: more is scored in a thread.
+_MUCH_WORK = 20_000
+
+T = TypeVar("T")
+Hits = list[tuple[UUID, float]]
 
 # Of a question: each is looked for in each segment, and no question has so many words that it would be missed.
 _MOST_TERMS = 1000
@@ -63,16 +69,18 @@ class _Asked:
 class Matches:
     """Of one search: what was found, best first, and the score of any chunk. 0 to 1, see `scoring.Scored`."""
 
-    def __init__(self, scored: "Sequence[Scored]") -> None:
+    def __init__(self, scored: "Sequence[Scored]", found: Hits) -> None:
         self._scored = scored
+        # Already looked for, where so many are wanted.
+        self._found = found
 
     @functools.cached_property
     def count(self) -> int:
         return sum(one.count for one in self._scored)
 
-    def best(self, limit: int) -> list[tuple[UUID, float]]:
-        found = [hit for one in self._scored for hit in one.best(limit)]
-        return sorted(found, key=lambda hit: (-hit[1], hit[0]))[:limit]
+    def best(self, limit: int) -> Hits:
+        """May take long, for a thread, but for as many as `find` was told of."""
+        return self._found[:limit] if len(self._found) >= limit else _best(self._scored, limit)
 
     def scores_of(self, chunk_ids: Sequence[UUID]) -> dict[UUID, float]:
         found: dict[UUID, float] = {}
@@ -91,15 +99,31 @@ class KeywordFinder:
         self._found: ByteCache[Found | Literal[False]] = ByteCache(_POSTING_BYTES)
 
     async def find(
-        self, session: ReadSession, knowledge_base_ids: Sequence[UUID], query: str, documents: bytes | None = None
+        self,
+        session: ReadSession,
+        knowledge_base_ids: Sequence[UUID],
+        query: str,
+        documents: bytes | None = None,
+        limit: int = 0,
     ) -> Matches:
         """`session` must read from one snapshot: segments may be merged meanwhile. `documents`: the only ones to be
-        found, their ids one after the other. Phrases in quotation marks must be there by all their words."""
+        found, their ids one after the other. Phrases in quotation marks must be there by all their words. `limit`: how
+        many will be asked for first."""
         listed = await _list(session, knowledge_base_ids)
         opened = await self._open(session, listed)
         asked = {language: _ask(language, query) for language in {one.language for one in listed}}
         postings = await self._postings(session, listed, opened, asked)
-        return Matches(await asyncio.to_thread(_score, listed, opened, asked, postings, documents))
+        size = (
+            sum(len(here[0]) for here in postings.values()) + sum(len(one.chunks.ids) for one in opened.values()) // 8
+        )
+        large = size > _MUCH_WORK
+
+        def score() -> "tuple[list[Scored], Hits]":
+            scored = _score(listed, opened, asked, postings, documents)
+            return scored, _best(scored, limit) if limit else []
+
+        scored, found = await _run(large, score)
+        return Matches(scored, found)
 
     async def _open(self, session: ReadSession, listed: Sequence[_Listed]) -> dict[UUID, _Opened]:
         found: dict[UUID, _Opened] = {}
@@ -176,6 +200,16 @@ def _ask(language: str, query: str) -> _Asked:
     terms = {term.encode(errors="replace"): times for term, times in words.ask(query).items()}
     required = {term.encode(errors="replace") for phrase in phrases(query) for term in words.ask(phrase)}
     return _Asked(dict(islice(terms.items(), _MOST_TERMS)), sorted(required)[:_MOST_TERMS])
+
+
+async def _run(large: bool, work: Callable[[], T]) -> T:
+    """What is little takes longer to hand to a thread than to do."""
+    return await asyncio.to_thread(work) if large else work()
+
+
+def _best(scored: "Sequence[Scored]", limit: int) -> Hits:
+    found = [hit for one in scored for hit in one.best(limit)]
+    return sorted(found, key=lambda hit: (-hit[1], hit[0]))[:limit] if len(scored) > 1 else found
 
 
 def _score(

@@ -39,13 +39,27 @@ class Scored:
 
     def best(self, limit: int) -> list[tuple[UUID, float]]:
         matching = np.flatnonzero(self.scores)
+        found = self.scores[matching]
         if len(matching) > limit:
-            weakest = np.partition(self.scores[matching], -limit)[-limit]
-            matching = np.flatnonzero(self.scores >= weakest)
-        ids = np.concatenate([part.chunks.ids for part in self.parts])[matching]
-        order = np.lexsort((ids, -self.scores[matching]))[:limit]
-        found = zip(ids[order].tolist(), self.scores[matching][order].tolist(), strict=True)
-        return [(unpack_id(packed), score) for packed, score in found]
+            least = np.partition(found, -limit)[-limit]
+            matching = matching[found >= least]
+            found = self.scores[matching]
+        ids = self._ids(matching)
+        order = np.lexsort((ids, -found))[:limit]
+        hits = zip(ids[order].tolist(), found[order].tolist(), strict=True)
+        return [(unpack_id(packed), score) for packed, score in hits]
+
+    def _ids(self, numbers: NDArray[np.int64]) -> Ids:
+        """`numbers` are in order."""
+        ids: list[Ids] = []
+        begin = first = 0
+        for part in self.parts:
+            end = begin + len(part.chunks.ids)
+            last = int(np.searchsorted(numbers, end))
+            if last > first:
+                ids.append(part.chunks.ids[numbers[first:last] - begin])
+            begin, first = end, last
+        return np.concatenate(ids) if ids else pack_ids([])
 
     def scores_of(self, chunk_ids: Sequence[UUID]) -> dict[UUID, float]:
         """0 for what has none of the words, or is not to be found."""
@@ -69,24 +83,25 @@ def score(
 ) -> Scored:
     """`asked` says how often the question has each term; chunks without a `required` one, or of others than
     `documents`, are not found. What is not to be found counts in no statistics if it is gone, and in all if not."""
-    lengths = np.concatenate([part.chunks.lengths for part in parts])
-    living = _living(parts, len(lengths))
-    total = len(lengths) if living is None else int(living.sum())
-    scores = np.zeros(len(lengths), np.float32)
+    count = sum(len(part.chunks.ids) for part in parts)
+    living = _living(parts, count)
+    total = count if living is None else int(living.sum())
+    scores = np.zeros(count, np.float32)
     if not total:
         return Scored(parts, scores)
-    mean = max(1.0, float(lengths.mean() if living is None else lengths[living].mean()))
-    norms = (K1 * (1 - B + B / mean * lengths)).astype(np.float32)
-    best = 0.0
+    mean = max(1.0, _words(parts, living) / total)
     found = {term: _postings(parts, term, living) for term in {*asked, *required}}
-    for term, times in asked.items():
-        numbers, often = found[term]
-        weight = times * float(np.log1p((total - len(numbers) + 0.5) / (len(numbers) + 0.5)))
-        scores[numbers] += np.float32(weight) * often / (often + norms[numbers])
-        best += weight
-    scores /= np.float32(best or 1)
+    weights = {
+        term: times * float(np.log1p((total - len(found[term].numbers) + 0.5) / (len(found[term].numbers) + 0.5)))
+        for term, times in asked.items()
+    }
+    best = sum(weights.values()) or 1.0
+    for term, weight in weights.items():
+        here = found[term]
+        norms = here.lengths * np.float32(K1 * B / mean) + np.float32(K1 * (1 - B))
+        scores[here.numbers] += here.times * np.float32(weight / best) / (here.times + norms)
     for term in required:
-        scores[~_at(found[term][0], len(scores))] = 0
+        scores[~_at(found[term].numbers, len(scores))] = 0
     if documents is not None:
         scores[~np.concatenate([part.chunks.in_documents(documents) for part in parts])] = 0
     return Scored(parts, scores)
@@ -106,24 +121,42 @@ def _living(parts: Sequence[Part], total: int) -> NDArray[np.bool_] | None:
     return living
 
 
-def _postings(
-    parts: Sequence[Part], term: bytes, living: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _words(parts: Sequence[Part], living: NDArray[np.bool_] | None) -> int:
+    if living is None:
+        return sum(int(part.chunks.lengths.sum(dtype=np.int64)) for part in parts)
+    return int(np.concatenate([part.chunks.lengths for part in parts])[living].sum(dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Postings:
+    """Of a term in all parts. `lengths` are those of the chunks."""
+
+    numbers: NDArray[np.int64]
+    times: NDArray[np.float32]
+    lengths: NDArray[np.float32]
+
+
+def _postings(parts: Sequence[Part], term: bytes, living: NDArray[np.bool_] | None) -> _Postings:
     numbers: list[NDArray[np.int64]] = []
     times: list[Times] = []
+    lengths: list[NDArray[np.uint32]] = []
     begin = 0
     for part in parts:
         if (here := part.postings.get(term)) is not None:
-            numbers.append(here[0].astype(np.int64) + begin)
+            places = here[0].astype(np.int64)
+            lengths.append(part.chunks.lengths[places])
+            numbers.append(places + begin)
             times.append(here[1])
         begin += len(part.chunks.ids)
     if not numbers:
-        return np.empty(0, np.int64), np.empty(0, np.float32)
-    all_numbers, all_times = np.concatenate(numbers), np.concatenate(times).astype(np.float32)
-    if living is not None:
-        keep = living[all_numbers]
-        return all_numbers[keep], all_times[keep]
-    return all_numbers, all_times
+        return _Postings(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+    found = _Postings(
+        np.concatenate(numbers), np.concatenate(times).astype(np.float32), np.concatenate(lengths).astype(np.float32)
+    )
+    if living is None:
+        return found
+    keep = living[found.numbers]
+    return _Postings(found.numbers[keep], found.times[keep], found.lengths[keep])
 
 
 def _at(numbers: NDArray[np.int64], total: int) -> NDArray[np.bool_]:
