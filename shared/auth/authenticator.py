@@ -123,5 +123,20 @@ async def active_role(session: ReadSession, tenant_id: UUID, user_id: UUID) -> R
     return Role(role)
 
 
+async def acting_for(
+    session: ReadSession, tenant_id: UUID, user_id: UUID | None, permission: Permission
+) -> Principal | None:
+    """The person, when something is done for him that nobody asked for just now; None when he may not do that any
+    more."""
+    try:
+        role = None if user_id is None else await active_role(session, tenant_id, user_id)
+    except NotAuthenticated:
+        return None
+    if role is None or user_id is None:
+        return None
+    caller = Principal(user_id, tenant_id, role, PERMISSIONS[role])
+    return caller if caller.may(permission) else None
+
+
 def _past(moment: datetime | None) -> bool:
     return moment is not None and moment <= utcnow()

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import func, text, update
 
-from shared.auth.authenticator import active_role
-from shared.auth.errors import NotAuthenticated
-from shared.auth.permissions import PERMISSIONS, Permission
+from shared.auth.authenticator import acting_for
+from shared.auth.permissions import Permission
 from shared.auth.principal import Principal
 from shared.database.away import is_away
 from shared.database.session import Database, ReadSession, Scope, WriteSession
@@ -127,12 +126,8 @@ async def _fire_schedule(
 
 
 async def _actor(session: ReadSession, trigger: Trigger) -> Principal:
-    try:
-        role = await active_role(session, trigger.tenant_id, trigger.acts_for)
-    except NotAuthenticated:
-        raise ActsForNobody from None
-    caller = Principal(trigger.acts_for, trigger.tenant_id, role, PERMISSIONS[role])
-    if not caller.may(Permission.EXECUTIONS_RUN):
+    caller = await acting_for(session, trigger.tenant_id, trigger.acts_for, Permission.EXECUTIONS_RUN)
+    if caller is None:
         raise ActsForNobody
     return caller
 

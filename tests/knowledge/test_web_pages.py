@@ -14,7 +14,7 @@ from shared.kit.settings import Settings
 from tests.fakes.web_site import WebSite, web_site
 from tests.knowledge.files import pdf
 from tests.knowledge.support import Library
-from tests.support.platform import Platform, open_platform
+from tests.support.platform import Account, Platform, open_platform
 
 ARTICLE = """<!doctype html><html><head><title>{title}</title>
 <meta property="article:published_time" content="2024-05-06T07:08:09Z"></head><body>
@@ -314,3 +314,22 @@ async def test_what_is_asked_must_make_sense(library: Library, site: WebSite) ->
         answer = await library.http.post(f"/api/v1/knowledge-bases/{base}/url-content", json=body)
         assert answer.status_code == 422, body
     assert await library.documents(base) == {}
+
+
+async def test_a_page_is_not_fetched_for_somebody_who_left(
+    library: Library, platform: Platform, ada: Account, worker: None, site: WebSite
+) -> None:
+    base = await library.base()
+    editor = await platform.join(ada, "editor")
+    theirs = await Library.of(platform, editor)
+    document = (await add(theirs, base, site.put("/page", article()), refresh_every_hours=1))["id"]
+    await _sql(library, "DELETE FROM memberships WHERE user_id = :id", id=editor.user_id)
+    asked = len(site.visits_of("/page"))
+    after = await refreshed(library, document)
+    assert (after["refresh_every_hours"], after["refresh_at"], len(site.visits_of("/page"))) == (None, None, asked)
+    assert "who asked for that has left" in after["warnings"][-1]
+
+    again = await library.http.patch(f"/api/v1/documents/{document}", json={"refresh_every_hours": 1})
+    assert again.status_code == 200
+    await refreshed(library, document)
+    assert len(site.visits_of("/page")) > asked

@@ -86,7 +86,7 @@ async def get_document(document_id: UUID, session: ReadDb, caller: Reader) -> Do
 @router.patch("/documents/{document_id}", responses=responses(NotAllowed, DocumentNotFound))
 async def change_document(document_id: UUID, change: DocumentChange, session: WriteDb, caller: Writer) -> DocumentOut:
     """What is said of the document, not what it holds. Takes effect at once, without processing it again."""
-    return await service.change_document(session, document_id, change)
+    return await service.change_document(session, caller, document_id, change)
 
 
 @router.delete(

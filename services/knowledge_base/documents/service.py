@@ -76,12 +76,14 @@ async def get_document(session: ReadSession, document_id: UUID) -> DocumentOut:
     return out(await require(session, document_id))
 
 
-async def change_document(session: WriteSession, document_id: UUID, change: DocumentChange) -> DocumentOut:
+async def change_document(
+    session: WriteSession, caller: Principal, document_id: UUID, change: DocumentChange
+) -> DocumentOut:
     document = await _lock(session, document_id)
     given = change.model_dump(exclude_unset=True)
     await require_agents(session, given.get("agent_ids", []))
     if "refresh_every_hours" in given:
-        _refresh(document, given.pop("refresh_every_hours"))
+        _refresh(document, caller, given.pop("refresh_every_hours"))
     if "name" in given and not given["name"]:
         raise Invalid(details=[ErrorDetail(field="name", message="must not be empty", code="string_too_short")])
     for field, value in given.items():
@@ -142,12 +144,13 @@ async def _lock(session: WriteSession, document_id: UUID, keep: Keep = Keep.THER
     return document
 
 
-def _refresh(document: Document, hours: int | None) -> None:
+def _refresh(document: Document, caller: Principal, hours: int | None) -> None:
     if document.source != DocumentSource.URL.value and hours is not None:
         detail = ErrorDetail(field="refresh_every_hours", message="is for web pages alone", code="not_a_web_page")
         raise Invalid(details=[detail])
     document.refresh_seconds = None if hours is None else hours * _HOUR
     document.refresh_at = None if hours is None else utcnow() + timedelta(hours=hours)
+    document.refresh_by = None if hours is None else caller.user_id
 
 
 async def _set(session: WriteSession, document: Document, changes: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from sqlalchemy import text
 from services.knowledge_base.documents import processing
 from services.knowledge_base.documents.service import require
 from services.knowledge_base.documents.shape import is_open
+from shared.auth.authenticator import acting_for
+from shared.auth.permissions import Permission
 from shared.database.session import Database, Scope
 from shared.database.tables.knowledge import Document
 from shared.executions.submit import Ring
@@ -16,10 +18,15 @@ from shared.web.resources import Resources
 _TAKE_DUE = text("SELECT * FROM knowledge_take_due_page()")
 _AT_ONCE = 200
 _BUSY_FOR = timedelta(minutes=5)
+_FOR_NOBODY = (
+    "The page is not fetched again: who asked for that has left, or may not change knowledge bases any more. "
+    "Say again how often, and it is done for you."
+)
 
 
 async def sweep(app: Resources) -> int:
-    """Submits a refresh of each page that is due; gives their number."""
+    """Submits a refresh of each page that is due, or ends it where nobody may ask for it any more; gives their
+    number."""
     for count in range(_AT_ONCE):
         if not await refresh_next_due(app.database, app.doorbell.ring):
             return count
@@ -41,12 +48,17 @@ async def refresh_next_due(database: Database, ring: Ring) -> bool:
         if is_open(await require(session, document.id)):
             document.refresh_at = taken.taken_at + _BUSY_FOR
             return True
+        caller = await acting_for(session, taken.tenant_id, document.refresh_by, Permission.KNOWLEDGE_WRITE)
+        if caller is None:
+            document.refresh_at = document.refresh_seconds = document.refresh_by = None
+            document.warnings = [*document.warnings, _FOR_NOBODY]
+            return True
         moment = taken.refresh_at.isoformat()
         request: JsonObject = {"refresh": str(document.id), "at": moment}
         # No header has a line break, so this is never a key that a caller gave.
         key = f"refresh\n{document.id}\n{moment}"
         await processing.begin(
-            session, document, ring, created_by=document.created_by, key=key, request=request, is_refresh=True
+            session, document, ring, created_by=caller.user_id, key=key, request=request, is_refresh=True
         )
         document.refresh_at = taken.taken_at + timedelta(seconds=document.refresh_seconds or 0)
     return True

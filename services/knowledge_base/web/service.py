@@ -129,6 +129,7 @@ async def _insert(
         "agent_ids": content.agent_ids,
         "refresh_seconds": None if hours is None else hours * _HOUR,
         "refresh_at": None if hours is None else utcnow() + timedelta(hours=hours),
+        "refresh_by": None if hours is None else caller.user_id,
         "created_by": caller.user_id,
     }
     statement = insert(Document).values(values).on_conflict_do_nothing().returning(Document.id)

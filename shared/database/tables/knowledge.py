@@ -148,6 +148,8 @@ class Document(Identified, TenantOwned, Timestamped, Base):
     fetched: Mapped[dict[str, Any] | None]
     refresh_seconds: Mapped[int | None]
     refresh_at: Mapped[datetime | None]
+    # Whom that is done for: who last said how often.
+    refresh_by: Mapped[UUID | None]
 
 
 class DocumentVersion(Identified, TenantOwned, Base):

@@ -39,6 +39,7 @@ def _document_columns() -> tuple[sa.Column[Any], ...]:
         sa.Column("fetched", postgresql.JSONB()),
         sa.Column("refresh_seconds", sa.Integer()),
         sa.Column("refresh_at", _TIME),
+        sa.Column("refresh_by", sa.UUID()),
     )
 
 
