@@ -249,15 +249,20 @@ async def test_killed_while_the_revision_is_published(
     base = await library.base(**SMALL)
     document = await replaced(library, base)
     before = await library.chunk_ids(document)
-    async with library.platform.resources.database.write(library.scope) as session:
-        # All may be done but for the one transaction that makes it what is found.
+    chroma.held = "upsert"
+    async with (
+        worker_process(library, chroma, tmp_path / "log") as process,
+        library.platform.resources.database.write(library.scope) as session,
+    ):
+        await asyncio.wait_for(chroma.holding.wait(), 120)
+        # All that is left may be done but for the one transaction that makes it what is found.
         await session.execute(text("SELECT FROM knowledge_bases WHERE id = :id FOR NO KEY UPDATE"), {"id": base})
-        async with worker_process(library, chroma, tmp_path / "log") as process:
+        chroma.held = None
 
-            async def publishing() -> bool:
-                return "publish" in await steps_of_newest(library, document)
+        async def publishing() -> bool:
+            return "publish" in await steps_of_newest(library, document)
 
-            await kill_when(process, publishing)
+        await kill_when(process, publishing)
         assert {one["chunk_id"] for one in await library.ask("chapter sea", base, top_k=100)} <= set(map(str, before))
         [[both]] = await library.sql("SELECT count(DISTINCT revision) FROM chunks WHERE document_id = :d", d=document)
         assert both == 2
