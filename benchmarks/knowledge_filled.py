@@ -64,7 +64,8 @@ class Corpus:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def question(self, telling: int = 4, common: int = 3) -> str:
-        topic = self.topic_words[self.chance.integers(_TOPICS)]
+        # Of few documents, not every topic is one of theirs.
+        topic = self.topic_words[self.topics[self.chance.integers(len(self.topics))]]
         # What is in nearly all texts is left out of questions, as stop words are.
         often = (word for word in iter(lambda: int(_frequent(self.chance, 1)[0]), -1) if word >= _STOP_WORDS)
         words = [*self.chance.choice(topic, telling), *islice(often, common)]
