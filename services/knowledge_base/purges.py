@@ -13,18 +13,18 @@ from sqlalchemy import delete, func, select, text, update
 
 from services.knowledge_base.indexes import repository as indexes
 from services.knowledge_base.indexes.strays import remove_strays
+from services.knowledge_base.work import submit_work
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, Scope, WriteSession
 from shared.database.tables.knowledge import KnowledgePurge
 from shared.database.tables.ledger import ExecutionRow
 from shared.executions.jobs import JobContext, JobFailed
-from shared.executions.submit import Ring, Submission, submit
+from shared.executions.submit import Ring
 from shared.kit.ids import new_id
 from shared.kit.json import Json, JsonObject
 from shared.knowledge.errors import VectorStoreUnavailable
-from shared.web.context import correlation_id
 from shared.web.resources import Resources
-from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
+from shared.workflow.states import ExecutionKind, ExecutionStatus
 
 ACTION = "purge"
 _SPEC: JsonObject = {"action": ACTION}
@@ -97,17 +97,7 @@ async def sweep(app: Resources, age: float = OVERDUE) -> int:
 async def submit_purge(
     session: WriteSession, tenant_id: UUID, name: str, ring: Ring, *, created_by: UUID | None = None
 ) -> None:
-    submission = Submission(
-        tenant_id=tenant_id,
-        kind=ExecutionKind.INGESTION,
-        lane=Lane.INGESTION,
-        name=name,
-        spec=_SPEC,
-        inputs={},
-        created_by=created_by,
-        correlation_id=correlation_id(),
-    )
-    await submit(session, submission, ring)
+    await submit_work(session, ring, tenant_id=tenant_id, name=name, spec=_SPEC, created_by=created_by)
 
 
 @dataclass(slots=True)

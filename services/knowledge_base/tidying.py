@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, text, update
 
 from services.knowledge_base import locks, purges
+from services.knowledge_base.documents.schemas import OPEN_STATUSES
 from services.knowledge_base.indexes import repository as indexes
 from services.knowledge_base.locks import Keep
 from shared.database.session import Scope, WriteSession
@@ -18,7 +19,6 @@ from shared.workflow.states import ExecutionStatus
 
 log = get_logger(__name__)
 
-_OPEN = ("pending", "processing")
 _LOOK_AGAIN = 0.25
 _LOOKS = 80
 _running: set[asyncio.Task[None]] = set()
@@ -76,7 +76,7 @@ _ENDED = tuple(status.value for status in ExecutionStatus if status.ended)
 _LOST = (
     select(Document.id, Document.execution_id)
     .outerjoin(ExecutionRow, ExecutionRow.id == Document.execution_id)
-    .where(Document.status.in_(_OPEN), ExecutionRow.id.is_(None) | ExecutionRow.status.in_(_ENDED))
+    .where(Document.status.in_(OPEN_STATUSES), ExecutionRow.id.is_(None) | ExecutionRow.status.in_(_ENDED))
 )
 _GIVEN_UP = (
     select(KnowledgeIndex.id)
@@ -92,7 +92,7 @@ async def _end(session: WriteSession, scope: Scope, document_id: UUID, execution
     """What was found before stays so; of what was not finished nothing stays."""
     await locks.hold_base_of(session, document_id, Keep.INDEX)
     statement = select(Document).where(
-        Document.id == document_id, Document.execution_id == execution_id, Document.status.in_(_OPEN)
+        Document.id == document_id, Document.execution_id == execution_id, Document.status.in_(OPEN_STATUSES)
     )
     document = await session.scalar(statement.with_for_update())
     if document is None:  # deleted, or taken over meanwhile

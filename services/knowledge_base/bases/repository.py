@@ -2,17 +2,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import and_, func, select
 
 from services.knowledge_base.bases.schemas import KnowledgeBaseSort
+from services.knowledge_base.documents.repository import shown_status
+from services.knowledge_base.documents.schemas import OPEN_STATUSES
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document, KnowledgeBase
 from shared.database.tables.ledger import ExecutionRow
 from shared.database.tables.models import Model
 from shared.llm.settings import ModelKind
-
-_OPEN = ("pending", "processing")
-_LOST = ("failed", "cancelled")
 
 
 @dataclass(slots=True)
@@ -51,8 +50,7 @@ async def lock_base(session: WriteSession, knowledge_base_id: UUID) -> Knowledge
 
 async def count_contents(session: ReadSession, knowledge_base_ids: Sequence[UUID]) -> dict[UUID, Contents]:
     """A document whose execution ended without it counts as failed, as it is shown."""
-    lost = and_(Document.status.in_(_OPEN), ExecutionRow.status.in_(_LOST))
-    status = case((lost, "failed"), else_=Document.status)
+    status = shown_status()
     statement = (
         select(
             Document.knowledge_base_id,
@@ -62,7 +60,7 @@ async def count_contents(session: ReadSession, knowledge_base_ids: Sequence[UUID
             func.sum(Document.chunk_count).filter(Document.revision.is_not(None)),
             func.sum(Document.size_bytes),
         )
-        .outerjoin(ExecutionRow, and_(Document.status.in_(_OPEN), ExecutionRow.id == Document.execution_id))
+        .outerjoin(ExecutionRow, and_(Document.status.in_(OPEN_STATUSES), ExecutionRow.id == Document.execution_id))
         .where(Document.knowledge_base_id.in_(knowledge_base_ids))
         .group_by(Document.knowledge_base_id, status)
     )

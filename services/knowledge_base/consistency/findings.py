@@ -7,13 +7,13 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
+from services.knowledge_base.documents.schemas import OPEN_STATUSES
 from shared.database.session import ReadSession
 from shared.database.tables.knowledge import Chunk, ChunkEmbedding, Document
 from shared.database.tables.ledger import ExecutionRow
 from shared.knowledge import keywords
 from shared.workflow.states import ExecutionStatus
 
-_OPEN = ("pending", "processing")
 _ENDED = tuple(status.value for status in ExecutionStatus if status.ended)
 _AT_MOST = 10_000
 
@@ -46,7 +46,9 @@ async def stuck_documents(session: ReadSession, knowledge_base_id: UUID) -> list
     statement = (
         select(Document.id)
         .outerjoin(ExecutionRow, ExecutionRow.id == Document.execution_id)
-        .where(Document.knowledge_base_id == knowledge_base_id, Document.status.in_(_OPEN), _nobody_works_on_it())
+        .where(
+            Document.knowledge_base_id == knowledge_base_id, Document.status.in_(OPEN_STATUSES), _nobody_works_on_it()
+        )
     )
     return list(await session.scalars(statement.limit(_AT_MOST)))
 

@@ -3,12 +3,11 @@
 from uuid import UUID
 
 from services.knowledge_base.documents.schemas import DocumentStatus
+from services.knowledge_base.work import submit_work
 from shared.database.session import WriteSession
 from shared.database.tables.knowledge import Document
-from shared.executions.submit import Ring, Submission, submit
+from shared.executions.submit import Ring
 from shared.kit.json import JsonObject
-from shared.web.context import correlation_id
-from shared.workflow.states import ExecutionKind, Lane
 
 
 async def begin(
@@ -24,10 +23,10 @@ async def begin(
     """Has the newest version processed, from now on by this execution alone; `document` is locked. What was processed
     before is found until this is done. With `is_refresh` a web page is processed only if it has changed."""
     revision = document.last_revision + 1
-    submission = Submission(
+    execution = await submit_work(
+        session,
+        ring,
         tenant_id=document.tenant_id,
-        kind=ExecutionKind.INGESTION,
-        lane=Lane.INGESTION,
         name=f"Ingest {document.name}",
         spec={
             "document_id": str(document.id),
@@ -39,11 +38,9 @@ async def begin(
         },
         inputs={"knowledge_base_id": str(document.knowledge_base_id), "document_id": str(document.id)},
         created_by=created_by,
-        correlation_id=correlation_id(),
-        idempotency_key=key,
+        key=key,
         request=request,
     )
-    execution = await submit(session, submission, ring)
     document.execution_id = execution.id
     document.last_revision = revision
     document.status = DocumentStatus.PENDING.value

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select, update
 
 from services.knowledge_base import locks
-from services.knowledge_base.documents.schemas import DocumentSort, DocumentSource, DocumentStatus
+from services.knowledge_base.documents.schemas import OPEN_STATUSES, DocumentSort, DocumentSource, DocumentStatus
 from services.knowledge_base.locks import Keep
 from shared.database.session import ReadSession, WriteSession
 from shared.database.sorting import Sorting, by_name
@@ -15,7 +15,6 @@ from shared.database.tables.knowledge import Document, KnowledgeBase
 from shared.database.tables.ledger import ExecutionRow
 from shared.kit.json import JsonObject
 
-_OPEN = (DocumentStatus.PENDING.value, DocumentStatus.PROCESSING.value)
 _LOST = ("failed", "cancelled")
 _COMMONEST_TAGS = 200
 
@@ -49,8 +48,9 @@ class DocumentFilter:
     parent: UUID | Literal["none"] | None = None
 
 
-def _status() -> ColumnElement[str]:
-    lost = and_(Document.status.in_(_OPEN), ExecutionRow.status.in_(_LOST))
+def shown_status() -> ColumnElement[str]:
+    """Of documents beside their executions: one whose execution ended without it is failed."""
+    lost = and_(Document.status.in_(OPEN_STATUSES), ExecutionRow.status.in_(_LOST))
     return case((lost, DocumentStatus.FAILED.value), else_=Document.status)
 
 
@@ -58,7 +58,7 @@ _Views = Select[Document, str, str | None, JsonObject | None]
 
 
 def _views() -> _Views:
-    statement = select(Document, _status(), ExecutionRow.status, ExecutionRow.error)
+    statement = select(Document, shown_status(), ExecutionRow.status, ExecutionRow.error)
     return cast(_Views, statement.outerjoin(ExecutionRow, ExecutionRow.id == Document.execution_id))
 
 
@@ -80,7 +80,7 @@ async def list_documents(
 ) -> list[DocumentView]:
     statement = _views().where(Document.knowledge_base_id == knowledge_base_id)
     if wanted.status is not None:
-        statement = statement.where(_status() == wanted.status.value)
+        statement = statement.where(shown_status() == wanted.status.value)
     if wanted.name:
         statement = statement.where(Document.name.icontains(wanted.name, autoescape=True))
     if wanted.tags:
@@ -121,7 +121,7 @@ async def find_by_content(session: ReadSession, knowledge_base_id: UUID, content
 
 async def count_by_status(session: ReadSession, knowledge_base_id: UUID) -> list[tuple[DocumentStatus, int, int, int]]:
     """Per status the documents, those of them that are found, and their bytes."""
-    status = _status().label("shown")
+    status = shown_status().label("shown")
     statement = (
         select(status, func.count(), func.count(Document.revision), func.sum(Document.size_bytes))
         .outerjoin(ExecutionRow, ExecutionRow.id == Document.execution_id)

@@ -65,6 +65,10 @@ OcrLanguages = Annotated[
 ]
 
 
+# Of a document that is being worked on, or will be.
+OPEN_STATUSES = (DocumentStatus.PENDING.value, DocumentStatus.PROCESSING.value)
+
+
 class DocumentError(ResponseModel):
     code: str
     message: str

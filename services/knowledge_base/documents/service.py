@@ -1,6 +1,5 @@
 """Documents of a knowledge base, and what can be done to them once they are there."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.deleting import delete_documents
 from services.knowledge_base.documents.errors import DocumentBusy, DocumentNotFound
 from services.knowledge_base.documents.fields import require_agents, seal
+from services.knowledge_base.documents.refreshing import refresh_every
 from services.knowledge_base.documents.repository import DocumentFilter, DocumentView
 from services.knowledge_base.documents.schemas import (
     DocumentChange,
@@ -26,7 +26,6 @@ from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document
 from shared.executions.submit import Ring, find_submitted
-from shared.kit.clock import utcnow
 from shared.kit.json import JsonObject
 from shared.knowledge.errors import KnowledgeBaseNotFound
 from shared.security.encryption import Cipher
@@ -34,7 +33,6 @@ from shared.web.errors import ErrorDetail, Invalid
 from shared.web.pagination import Page, decode_cursor, page
 from shared.workflow.states import ExecutionKind
 
-_HOUR = 3600
 _ALIKE = ("tags", "agent_ids")  # an archive and what it holds
 
 
@@ -148,9 +146,8 @@ def _refresh(document: Document, caller: Principal, hours: int | None) -> None:
     if document.source != DocumentSource.URL.value and hours is not None:
         detail = ErrorDetail(field="refresh_every_hours", message="is for web pages alone", code="not_a_web_page")
         raise Invalid(details=[detail])
-    document.refresh_seconds = None if hours is None else hours * _HOUR
-    document.refresh_at = None if hours is None else utcnow() + timedelta(hours=hours)
-    document.refresh_by = None if hours is None else caller.user_id
+    for column, value in refresh_every(hours, caller).items():
+        setattr(document, column, value)
 
 
 async def _set(session: WriteSession, document: Document, changes: dict[str, Any]) -> None:

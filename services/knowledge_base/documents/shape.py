@@ -1,5 +1,6 @@
 """Documents as the API shows them."""
 
+from services.knowledge_base.documents.refreshing import hours_of
 from services.knowledge_base.documents.repository import DocumentView
 from services.knowledge_base.documents.schemas import (
     DocumentError,
@@ -9,8 +10,6 @@ from services.knowledge_base.documents.schemas import (
     DocumentSource,
     DocumentStatus,
 )
-
-_HOUR = 3600
 
 
 def is_open(view: DocumentView) -> bool:
@@ -47,7 +46,7 @@ def out(view: DocumentView) -> DocumentOut:
         parent_id=document.parent_id,
         path=document.path,
         url=document.url,
-        refresh_every_hours=None if document.refresh_seconds is None else document.refresh_seconds // _HOUR,
+        refresh_every_hours=hours_of(document.refresh_seconds),
         refresh_at=document.refresh_at,
         execution_id=document.execution_id,
         created_at=document.created_at,

@@ -11,14 +11,14 @@ from sqlalchemy import delete
 
 from services.knowledge_base import purges
 from services.knowledge_base.indexes import repository
+from services.knowledge_base.work import submit_work
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import KnowledgeBase, KnowledgeIndex
-from shared.executions.submit import Ring, Submission, submit
+from shared.executions.submit import Ring
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
-from shared.web.context import correlation_id
-from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
+from shared.workflow.states import ExecutionStatus
 
 BUILD = "reindex"
 WORDS = "words"
@@ -124,19 +124,17 @@ async def start(
     key: str | None = None,
     request: JsonObject | None = None,
 ) -> UUID:
-    submission = Submission(
+    row = await submit_work(
+        session,
+        ring,
         tenant_id=base.tenant_id,
-        kind=ExecutionKind.INGESTION,
-        lane=Lane.INGESTION,
         name=name,
         spec=spec,
-        inputs={},
         created_by=created_by,
-        correlation_id=correlation_id(),
-        idempotency_key=key,
+        key=key,
         request=request,
     )
-    return (await submit(session, submission, ring)).id
+    return row.id
 
 
 def index_of(

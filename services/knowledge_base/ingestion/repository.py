@@ -61,15 +61,6 @@ async def get_source(session: ReadSession, owner: Owner) -> str | None:
     return await session.scalar(select(Document.source).where(Document.id == owner.document_id))
 
 
-async def get_newest_version(session: ReadSession, owner: Owner) -> int:
-    return await session.scalar(select(Document.version).where(Document.id == owner.document_id)) or owner.version
-
-
-async def is_found(session: ReadSession, owner: Owner) -> bool:
-    """Whether an earlier processing made something that can be found."""
-    return await session.scalar(select(Document.revision).where(Document.id == owner.document_id)) is not None
-
-
 async def get_original(session: ReadSession, owner: Owner) -> Original | None:
     statement = (
         select(

@@ -7,13 +7,12 @@ from uuid import UUID
 from sqlalchemy import func, select, text, update
 
 from services.knowledge_base.summaries.outline import outline_of
+from services.knowledge_base.work import submit_work
 from shared.database.session import Scope, WriteSession
 from shared.database.tables.knowledge import KnowledgeBase
-from shared.executions.submit import Ring, Submission, submit
+from shared.executions.submit import Ring
 from shared.kit.json import JsonObject
-from shared.web.context import correlation_id
 from shared.web.resources import Resources
-from shared.workflow.states import ExecutionKind, Lane
 
 ACTION = "summarise"
 # Documents mostly come several at a time: the last has been done for so many seconds.
@@ -77,14 +76,6 @@ async def _submit(session: WriteSession, stale: _Stale, name: str, at: datetime,
     created_by = await session.scalar(
         select(KnowledgeBase.created_by).where(KnowledgeBase.id == stale.knowledge_base_id)
     )
-    submission = Submission(
-        tenant_id=stale.tenant_id,
-        kind=ExecutionKind.INGESTION,
-        lane=Lane.INGESTION,
-        name=f"Summarise {name}",
-        spec=spec,
-        inputs={},
-        created_by=created_by,
-        correlation_id=correlation_id(),
+    await submit_work(
+        session, ring, tenant_id=stale.tenant_id, name=f"Summarise {name}", spec=spec, created_by=created_by
     )
-    await submit(session, submission, ring)

@@ -1,7 +1,6 @@
 """Pages named by their addresses become documents: taken in at once, fetched by an execution each."""
 
 import hashlib
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from services.knowledge_base import locks
 from services.knowledge_base.documents import processing, repository
 from services.knowledge_base.documents.errors import DocumentBusy, DocumentNotFound
 from services.knowledge_base.documents.fields import require_agents
+from services.knowledge_base.documents.refreshing import refresh_every
 from services.knowledge_base.documents.repository import DocumentView
 from services.knowledge_base.documents.schemas import (
     DocumentError,
@@ -33,7 +33,6 @@ from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document
 from shared.executions.submit import find_submitted
-from shared.kit.clock import utcnow
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
 from shared.knowledge.errors import KnowledgeBaseNotFound
@@ -42,7 +41,6 @@ from shared.web.errors import ErrorDetail
 from shared.web.resources import Resources
 from shared.workflow.states import ExecutionKind
 
-_HOUR = 3600
 _REFUSED = "url_refused"
 
 
@@ -111,7 +109,6 @@ async def _insert(
     session: WriteSession, caller: Principal, knowledge_base_id: UUID, url: str, content: UrlContent
 ) -> Document | None:
     """A document that has no content yet. None if the knowledge base has this page already."""
-    hours = content.refresh_every_hours
     values: dict[str, Any] = {
         "id": new_id(),
         "tenant_id": caller.tenant_id,
@@ -127,9 +124,7 @@ async def _insert(
         "url": url,
         "tags": content.tags,
         "agent_ids": content.agent_ids,
-        "refresh_seconds": None if hours is None else hours * _HOUR,
-        "refresh_at": None if hours is None else utcnow() + timedelta(hours=hours),
-        "refresh_by": None if hours is None else caller.user_id,
+        **refresh_every(content.refresh_every_hours, caller),
         "created_by": caller.user_id,
     }
     statement = insert(Document).values(values).on_conflict_do_nothing().returning(Document.id)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from services.orchestration.engine.ports import Passage
 
-# What a citation looks like.
-_MARK = re.compile(r"\[(\d{1,6}(?:\s*[,;]\s*\d{1,6})*)\]")
+# What a citation looks like: "[1]", and "[1, 2]" for two at once.
+MARK = re.compile(r"\[(\d{1,6}(?:\s*[,;]\s*\d{1,6})*)\]")
 
 
 def numbered(found: Sequence[Passage]) -> str:
@@ -35,4 +35,4 @@ def source_of(passage: Passage) -> str:
 
 
 def _unmarked(text: str) -> str:
-    return _MARK.sub(r"(\1)", text)
+    return MARK.sub(r"(\1)", text)

@@ -11,17 +11,17 @@ from services.knowledge_base.evaluation.questions import repository
 from services.knowledge_base.evaluation.questions.schemas import GenerateRequest
 from services.knowledge_base.evaluation.questions.service import MAX_QUESTIONS
 from services.knowledge_base.evaluation.sets.service import require_set
+from services.knowledge_base.work import submit_work
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.knowledge import Document
 from shared.database.tables.models import Model
 from shared.executions.schemas import ExecutionSummary
-from shared.executions.submit import Ring, Submission, find_submitted, submit
+from shared.executions.submit import Ring, find_submitted
 from shared.kit.json import JsonObject
 from shared.knowledge.search import require_knowledge_bases
 from shared.llm.settings import ModelKind
-from shared.web.context import correlation_id
-from shared.workflow.states import ExecutionKind, Lane
+from shared.workflow.states import ExecutionKind
 
 
 async def start(
@@ -49,19 +49,17 @@ async def start(
             "count": request.count,
             "seed": secrets.randbelow(2**31) if request.seed is None else request.seed,
         }
-        submission = Submission(
+        row = await submit_work(
+            session,
+            ring,
             tenant_id=caller.tenant_id,
             kind=ExecutionKind.EVALUATION,
-            lane=Lane.INGESTION,
             name=f"Write questions for {found.name}",
             spec=spec,
-            inputs={},
             created_by=caller.user_id,
-            correlation_id=correlation_id(),
-            idempotency_key=idempotency_key,
+            key=idempotency_key,
             request=asked,
         )
-        row = await submit(session, submission, ring)
     return ExecutionSummary.model_validate(row)
 
 

@@ -23,20 +23,20 @@ from services.knowledge_base.evaluation.runs.schemas import (
     RunRequest,
 )
 from services.knowledge_base.evaluation.sets.service import require_set
+from services.knowledge_base.work import submit_work
 from shared.auth.principal import Principal
 from shared.database.session import ReadSession, WriteSession
 from shared.database.tables.evaluation import EvaluationQuestion, EvaluationResult, EvaluationRun
 from shared.database.tables.models import Model
 from shared.executions.schemas import Failure
-from shared.executions.submit import Ring, Submission, find_submitted, submit
+from shared.executions.submit import Ring, find_submitted
 from shared.kit.ids import new_id
 from shared.kit.json import JsonObject
 from shared.knowledge.request import SearchMode
 from shared.knowledge.search import require_knowledge_bases
 from shared.llm.settings import ModelKind
-from shared.web.context import correlation_id
 from shared.web.pagination import Page, decode_cursor, page
-from shared.workflow.states import ExecutionKind, ExecutionStatus, Lane
+from shared.workflow.states import ExecutionKind, ExecutionStatus
 
 _LATENCIES = ("latency_p50_ms", "latency_p95_ms")
 
@@ -62,19 +62,17 @@ async def start(
         rerank_model_id=request.rerank_model_id,
         created_by=caller.user_id,
     )
-    submission = Submission(
+    execution = await submit_work(
+        session,
+        ring,
         tenant_id=caller.tenant_id,
         kind=ExecutionKind.EVALUATION,
-        lane=Lane.INGESTION,
         name=f"Evaluate {found.name}",
         spec={"action": MEASURE, "set_id": str(set_id), "run_id": str(run.id)},
-        inputs={},
         created_by=caller.user_id,
-        correlation_id=correlation_id(),
-        idempotency_key=key,
+        key=key,
         request=asked,
     )
-    execution = await submit(session, submission, ring)
     if execution.spec["run_id"] != str(run.id):  # the same request came a moment earlier
         return await _get(session, UUID(execution.spec["run_id"]))
     run.execution_id = execution.id

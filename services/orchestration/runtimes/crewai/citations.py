@@ -12,12 +12,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from services.orchestration.engine.codec import read_passages
-from services.orchestration.engine.passages import written
+from services.orchestration.engine.passages import MARK, written
 from services.orchestration.engine.ports import Citation, Passage
 from shared.kit.json import loads
 
-# "[1, 2]" and "[1][2]" are both how models cite two at once.
-_MARKS = re.compile(r"\[(\d{1,6}(?:\s*[,;]\s*\d{1,6})*)\]")
 _NUMBER = re.compile(r"\d+")
 _HOW_TO_CITE = (
     "Passages, best first. Cite each one you use by its number, like [{number}]. "
@@ -78,7 +76,7 @@ class Citations:
 
     def cited_in(self, texts: Iterable[str]) -> tuple[Citation, ...]:
         """What the numbers in these texts stand for; numbers that were never given stand for nothing."""
-        numbers = {int(number) for text in texts for marks in _MARKS.findall(text) for number in _NUMBER.findall(marks)}
+        numbers = {int(number) for text in texts for marks in MARK.findall(text) for number in _NUMBER.findall(marks)}
         return tuple(
             Citation(number, passage) for number, passage in enumerate(self._passages, start=1) if number in numbers
         )
@@ -92,7 +90,7 @@ def _renumbered(text: str, moved: dict[int, int]) -> str:
         numbers = _NUMBER.sub(lambda number: str(moved.get(int(number[0]), int(number[0]))), match[1])
         return f"[{numbers}]"
 
-    return _MARKS.sub(move, text)
+    return MARK.sub(move, text)
 
 
 def _identity(passage: Passage) -> tuple[Any, ...]:
