@@ -3,6 +3,7 @@
 import asyncio
 import random
 from dataclasses import dataclass, field
+from itertools import takewhile
 from uuid import UUID
 
 import pytest
@@ -150,7 +151,7 @@ async def test_writers_deleters_and_merges_at_once_lose_nothing(shelf: Shelf, mo
     async def work(seed: int) -> None:
         mine = random.Random(seed)
         own: list[UUID] = []
-        for n in range(25):
+        for n in takewhile(lambda n: n < 25 or merged < 3, range(300)):  # until enough came between
             if own and mine.random() < 0.5:
                 document = own[mine.randrange(len(own))]
                 if mine.random() < 0.5:
@@ -175,7 +176,7 @@ async def test_writers_deleters_and_merges_at_once_lose_nothing(shelf: Shelf, mo
     ended.set()
     await asyncio.gather(*others)
 
-    assert merged, f"none came between, seed {SEED}"
+    assert merged >= 3, f"seed {SEED}"
     every = [text for texts in shelf.texts.values() for text in texts]
     assert await shelf.count("common") == len(every)
     for text in set(every):
